@@ -1,0 +1,49 @@
+"""Reduce a very wide matrix X (n x d) to Y (n x m) with Y Y^T close to X X^T, out of core."""
+
+from streamsparse.api.check import attention, attention_error, certify
+from streamsparse.api.reduce import load, open_source, plan, sparsify
+from streamsparse.dense.certificate import Certificate, Measure
+from streamsparse.errors import (
+    BadStructureError,
+    BudgetTooSmallError,
+    CorruptChunkError,
+    MissingChunkError,
+    NonFiniteError,
+    OutputExistsError,
+    ParameterError,
+    SourceNotFoundError,
+    StoreError,
+    StreamSparseError,
+    StreamSparseWarning,
+    UnsupportedInputError,
+)
+from streamsparse.result import Result
+from streamsparse.running.plan import Plan
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BadStructureError",
+    "BudgetTooSmallError",
+    "Certificate",
+    "CorruptChunkError",
+    "Measure",
+    "MissingChunkError",
+    "NonFiniteError",
+    "OutputExistsError",
+    "ParameterError",
+    "Plan",
+    "Result",
+    "SourceNotFoundError",
+    "StoreError",
+    "StreamSparseError",
+    "StreamSparseWarning",
+    "UnsupportedInputError",
+    "attention",
+    "attention_error",
+    "certify",
+    "load",
+    "open_source",
+    "plan",
+    "sparsify",
+]

@@ -1,0 +1,89 @@
+"""The protocol of accumulators and the pieces of X they are fed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from streamsparse.sources.base import Array, Interval
+
+State: TypeAlias = list[Array]
+
+
+@dataclass(frozen=True, slots=True)
+class DensePiece:
+    """Columns of a dense block that lie in one span.
+
+    ``data`` is C-contiguous, (rows, any); column ``columns[0]`` of X is ``data[:, offset]``.
+    """
+
+    rows: Interval
+    columns: Interval
+    data: Array
+    offset: int
+
+    @property
+    def lo_hi(self) -> Interval:
+        """Half-open interval of columns of ``data``."""
+        return self.offset, self.offset + self.columns[1] - self.columns[0]
+
+
+@dataclass(frozen=True, slots=True)
+class SparsePiece:
+    """Columns of a sparse block that lie in one span, by rows or by columns.
+
+    Row (or column) k has the entries ``extents[0, k] ... extents[1, k] - 1`` of ``indices`` and
+    ``data``. Column indices of a piece by rows count from ``origin``, a column of X; row indices
+    of a piece by columns count from ``rows[0]``.
+    """
+
+    rows: Interval
+    columns: Interval
+    by_rows: bool
+    extents: Array
+    indices: Array
+    data: Array
+    origin: int
+
+
+Piece: TypeAlias = DensePiece | SparsePiece
+
+
+class Each(Protocol):
+    """The runner's threads: call ``task(k)`` for k in range(count), in any order, and wait."""
+
+    def __call__(self, task: Callable[[int], None], count: int) -> None:
+        """Run and wait; the first exception is raised."""
+        ...
+
+
+class Accumulator(Protocol):
+    """What one pass computes about a band of rows.
+
+    An accumulator keeps only its description and scratch space; what it computes lives in a state,
+    a list of additive float64 arrays that the runner owns, so that spans can be merged by a tree.
+    """
+
+    def start(self) -> State:
+        """Return the zero state."""
+        ...
+
+    def update(self, state: State, piece: Piece, each: Each) -> None:
+        """Add the columns of one piece; pieces of a span come in column order."""
+        ...
+
+    def close_span(self, state: State, each: Each) -> None:
+        """Add what is still in scratch space; called once after the last piece of a span."""
+        ...
+
+    def finish(self, state: State) -> Array:
+        """Return the result of the merged state."""
+        ...
+
+
+def shares(rows: int, least: int) -> list[Interval]:
+    """Cut ``rows`` rows into at most 64 contiguous shares of at least ``least`` rows."""
+    count = max(1, min(64, rows // least))
+    edges = [rows * k // count for k in range(count + 1)]
+    return list(zip(edges[:-1], edges[1:], strict=True))

@@ -1,0 +1,111 @@
+"""G = X X^T, exactly up to rounding, by per-column contributions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamsparse.accumulators.base import DensePiece, Each, Piece, SparsePiece, State
+from streamsparse.accumulators.tiles import (
+    Tile,
+    TileStack,
+    add_product,
+    row_bands,
+    tiles_per_stack,
+)
+from streamsparse.kernels.gram import scatter_columns
+from streamsparse.sources.base import Array
+
+# A sparse column of a entries costs a^2 / 2 scattered products; made dense it costs about n^2 / 50
+# of them (measured: scatter 1.2 ns, BLAS and filling 0.025 n + 1 ns per row). Equal at a = n / 5.
+SCATTER_FRACTION = 5
+
+
+class GramAccumulator:
+    """Accumulate the lower triangle of G = X X^T of all n rows.
+
+    Dense columns go through tiles (products in float32 where safe, summed in float64); a sparse
+    column of a entries adds its a (a + 1) / 2 products directly where that is cheaper, the
+    min{sum nnz(X_i)^2, d n^2} of the paper. Sparse pieces must come by columns.
+    Memory: n^2 * 8 bytes per state, plus one stack of tiles.
+    """
+
+    def __init__(self, *, rows: int, block_dtype: np.dtype[np.generic]) -> None:
+        self.rows = rows
+        count = tiles_per_stack(rows, block_dtype)
+        self._stack = TileStack(rows=rows, count=count, block_dtype=block_dtype)
+        bands = row_bands(rows)
+        self._pairs = [(left, right) for left in bands for right in bands if right <= left]
+
+    def start(self) -> State:
+        """Return G, zero."""
+        return [np.zeros((self.rows, self.rows))]
+
+    def update(self, state: State, piece: Piece, each: Each) -> None:
+        """Add the columns of one piece."""
+        if isinstance(piece, DensePiece):
+            start, hi = piece.lo_hi
+            while start < hi:
+                stop = min(hi, start + self._stack.room)
+                self._stack.put_dense(piece, start, stop, each)
+                if self._stack.room == 0:
+                    self._drain(state[0], each)
+                start = stop
+        else:
+            self._update_sparse(state[0], piece, each)
+
+    def _update_sparse(self, G: Array, piece: SparsePiece, each: Each) -> None:
+        counts = piece.extents[1] - piece.extents[0]
+        is_dense = counts * SCATTER_FRACTION > self.rows
+        dense = np.flatnonzero(is_dense)
+        # The stack is drained after a fixed number of dense columns of the span, and the columns
+        # before that point are scattered before it: the order of additions is the data's own.
+        start = 0
+        while start < counts.size:
+            taken, dense = dense[: self._stack.room], dense[self._stack.room :]
+            stop = int(taken[-1]) + 1 if dense.size else counts.size
+            light = start + np.flatnonzero(~is_dense[start:stop] & (counts[start:stop] > 0))
+            self._scatter(G, piece, light, each)
+            if taken.size:
+                self._stack.put_columns(piece, taken, each)
+            if self._stack.room == 0:
+                self._drain(G, each)
+            start = stop
+
+    def _scatter(self, G: Array, piece: SparsePiece, columns: Array, each: Each) -> None:
+        if columns.size == 0:
+            return
+        # Row i of the triangle has i + 1 cells: square-root edges share the products evenly.
+        parts = 8 if self.rows >= 64 else 1
+        edges = [int(self.rows * (k / parts) ** 0.5) for k in range(parts)] + [self.rows]
+
+        def scatter(part: int) -> None:
+            scatter_columns(
+                piece.extents, piece.indices, piece.data, columns, edges[part], edges[part + 1], G
+            )
+
+        each(scatter, parts)
+
+    def _drain(self, G: Array, each: Each) -> None:
+        def multiply(tiles: list[Tile], part: int) -> None:
+            (a, b), (c, e) = self._pairs[part]
+            for tile in tiles:
+                add_product(tile.band(a, b), tile.band(c, e), G[a:b, c:e])
+
+        self._stack.drain(each, multiply, len(self._pairs))
+
+    def close_span(self, state: State, each: Each) -> None:
+        """Multiply the tiles that are not full."""
+        self._drain(state[0], each)
+
+    def finish(self, state: State) -> Array:
+        """Return G (n, n), symmetric."""
+        G = state[0]
+        lower = np.tril_indices(self.rows, -1) if self.rows <= 512 else None
+        if lower is not None:
+            G.T[lower] = G[lower]
+            return G
+        for a, b in row_bands(self.rows):
+            G[:a, a:b] = G[a:b, :a].T
+            corner = G[a:b, a:b]
+            corner[:] = np.tril(corner) + np.tril(corner, -1).T
+        return G

@@ -1,0 +1,87 @@
+"""Check the arguments of the public functions, before anything is opened or read."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+from streamsparse.checks import MAX_SEED, check_choice, check_count, check_open_interval
+from streamsparse.errors import ParameterError
+from streamsparse.methods.base import Request
+from streamsparse.units import parse_memory
+
+METHODS = ("auto", "sketch", "exact")
+TARGETS = ("attention", "entries", "spectral")
+POLICIES = {"missing": ("error", "fill"), "nonfinite": ("error", "zero")}
+_LATER_METHODS = ("sample", "select")
+
+
+def check_request(
+    *,
+    method: str,
+    m: int | None,
+    epsilon: float | None,
+    target: str,
+    delta: float,
+    beta: float,
+    seed: int,
+    memory: int | str,
+    feature_axis: int,
+    s: int,
+    has_output: bool,
+) -> Request:
+    """Return the request, every parameter checked; raises ParameterError naming the first bad one."""
+    if method in _LATER_METHODS:
+        raise ParameterError(
+            f"method {method!r} is not available in this version; use one of {METHODS}"
+        )
+    check_choice("method", method, METHODS)
+    check_choice("target", target, TARGETS)
+    if m is not None:
+        m = check_count("m", m, low=1)
+        if epsilon is not None:
+            raise ParameterError("give m or epsilon, not both: epsilon decides how large m is")
+    if epsilon is not None:
+        epsilon = check_open_interval("epsilon", epsilon, low=0, high=1)
+    if s not in (1, 2, 4, 8):
+        raise ParameterError(f"s must be 1, 2, 4 or 8, not {s!r}")
+    return Request(
+        method=method,
+        m=m,
+        epsilon=epsilon,
+        target=target,
+        delta=check_open_interval("delta", delta, low=0, high=1),
+        beta=check_beta(beta),
+        seed=check_count("seed", seed, low=0, high=MAX_SEED),
+        memory=parse_memory(memory),
+        feature_axis=check_feature_axis(feature_axis),
+        s=s,
+        has_output=has_output,
+    )
+
+
+def check_beta(beta: float) -> float:
+    """Return the logit scale, a positive finite number."""
+    if isinstance(beta, bool) or not isinstance(beta, Real) or not 0 < float(beta) < math.inf:
+        raise ParameterError(f"beta must be a positive finite number, not {beta!r}")
+    return float(beta)
+
+
+def check_feature_axis(feature_axis: int) -> int:
+    """Return 0 or 1."""
+    if isinstance(feature_axis, bool) or feature_axis not in (0, 1):
+        raise ParameterError(f"feature_axis must be 0 or 1, not {feature_axis!r}")
+    return int(feature_axis)
+
+
+def check_policies(*, missing: str, nonfinite: str) -> None:
+    """Check what to do about absent chunks and about NaN."""
+    check_choice("missing", missing, POLICIES["missing"])
+    check_choice("nonfinite", nonfinite, POLICIES["nonfinite"])
+
+
+def refuse_unavailable(**arguments: tuple[object, object]) -> None:
+    """Refuse arguments of the contract that this version cannot honour: name=(given, only value)."""
+    for name, (given, only) in arguments.items():
+        if given != only:
+            raise ParameterError(f"{name}={given!r} is not available in this version; leave it {only!r}")

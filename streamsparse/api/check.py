@@ -1,0 +1,279 @@
+"""``certify``, ``attention`` and ``attention_error``."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamsparse.api.arguments import check_beta, check_request
+from streamsparse.checks import check_count
+from streamsparse.dense.attention import masked, row_distances, softmax_rows
+from streamsparse.dense.certificate import Certificate
+from streamsparse.errors import ParameterError
+from streamsparse.methods.auto import make_check_plan
+from streamsparse.methods.base import SAMPLED_ROWS, Job, sample_rows
+from streamsparse.methods.certify import check_everything, check_rows
+from streamsparse.methods.exact import gram_of
+from streamsparse.methods.run import with_planned_layout
+from streamsparse.result import Result
+from streamsparse.running.local import Execution, available_threads
+from streamsparse.running.memory import PeakMemory
+from streamsparse.running.plan import Facts
+from streamsparse.running.progress import show_progress
+from streamsparse.sources.base import Array
+from streamsparse.sources.open import open_source as open_any_source
+
+_CHUNK_ROWS = 256
+
+
+def certify(
+    X: Any,
+    result_or_Y: Any,
+    rows: int | npt.ArrayLike | None = None,
+    exact: bool = False,
+    *,
+    beta: float | None = None,
+    seed: int = 0,
+    memory: int | str = "1 GiB",
+    feature_axis: int = 1,
+    missing: str = "error",
+    progress: str | bool = "auto",
+) -> Certificate:
+    """Check Y against X independently: stream X again and compare Y Y^T with X X^T.
+
+    Parameters
+    ----------
+    X : anything :func:`open_source` takes, shape (n, d).
+    result_or_Y : a :class:`Result`, or an array Y (n, m) made by any means.
+    rows : how many rows to check, or which (indices in 0 .. n - 1); None for 32 at random.
+    exact : compute the exact Gram matrix and check every row and the spectral error.
+    beta : scale of the logits, > 0; None takes the result's, or 1.
+    seed : which random rows; any other than the run's gives a fresh sample.
+    memory, feature_axis, missing, progress : as for :func:`sparsify`.
+
+    Returns
+    -------
+    A :class:`Certificate`; numbers that were not measured are None.
+
+    Raises
+    ------
+    ParameterError : if Y has another number of rows than X, or a row index is out of range.
+    StreamSparseError : as :func:`sparsify`.
+
+    Notes
+    -----
+    One pass over X. Memory: p n cells for p rows, n^2 for ``exact``.
+    Guarantee: distribution-free for sampled rows (THEORY 5.2): if all p are within a tolerance then
+    with confidence 1 - delta a share delta^(1/p) of all rows is.
+    """
+    started = time.perf_counter()
+    Y = result_or_Y.Y if isinstance(result_or_Y, Result) else result_or_Y
+    if not hasattr(Y, "shape"):
+        Y = np.asarray(Y, np.float64)
+    earlier = result_or_Y.certificate if isinstance(result_or_Y, Result) else None
+    if beta is None:
+        beta = 1.0 if earlier is None else earlier.beta
+    source = open_any_source(X, feature_axis=feature_axis, missing=missing)
+    if len(Y.shape) != 2 or Y.shape[0] != source.shape[0]:
+        raise ParameterError(
+            f"Y must have shape (n, m) with n = {source.shape[0]:,} rows, not {tuple(Y.shape)}"
+        )
+    request = check_request(
+        method="exact",
+        m=None,
+        epsilon=None,
+        target="attention",
+        delta=0.01,
+        beta=beta,
+        seed=seed,
+        memory=memory,
+        feature_axis=feature_axis,
+        s=8,
+        has_output=False,
+    )
+    n, m = int(Y.shape[0]), int(Y.shape[1])
+    sample = np.arange(n) if exact else _rows_to_check(rows, n=n, seed=request.seed)
+    threads = available_threads()
+    plan = make_check_plan(
+        Facts.of(source), request, m=m, checked_rows=sample.size, exact=exact, threads=threads
+    )
+    source.verify()
+    with (
+        PeakMemory() as peak,
+        show_progress(progress, label="certify", total=plan.stream.bytes_to_read) as bar,
+    ):
+        job = Job(source, plan, Execution(threads, False, bar), writer=None)
+        if exact:
+            with with_planned_layout(job, temporary=None) as ready:
+                errors, norms = check_everything(ready, np.asarray(Y[:], np.float64))
+        else:
+            errors, norms = check_rows(job, Y, sample)
+    return Certificate(
+        n=plan.n,
+        d=plan.d,
+        m=m,
+        method="given" if earlier is None else earlier.method,
+        seed=plan.seed if earlier is None else earlier.seed,
+        beta=plan.beta,
+        r=float(norms.max()),
+        trace=float(norms.sum()),
+        errors=errors,
+        passes=plan.stream.passes,
+        bytes_read=plan.stream.bytes_to_read,
+        peak_memory_bytes=peak.sample(),
+        seconds=time.perf_counter() - started,
+        integrity=source.integrity,
+    )
+
+
+def _rows_to_check(rows: int | npt.ArrayLike | None, *, n: int, seed: int) -> Array:
+    if rows is None or isinstance(rows, int):
+        count = min(n, SAMPLED_ROWS) if rows is None else check_count("rows", rows, low=1, high=n)
+        return sample_rows(n=n, count=count, seed=seed)
+    chosen = np.unique(np.asarray(rows))
+    if chosen.size == 0 or chosen.dtype.kind not in "iu" or chosen[0] < 0 or chosen[-1] >= n:
+        raise ParameterError(f"rows must be integers between 0 and n - 1 = {n - 1:,}")
+    return chosen.astype(np.int64)
+
+
+def attention(
+    Y: npt.ArrayLike, beta: float = 1.0, mask: npt.ArrayLike | None = None
+) -> npt.NDArray[np.float64]:
+    """Return softmax attention of the rows of Y: softmax(beta Y Y^T + mask), row by row.
+
+    Parameters
+    ----------
+    Y : shape (n, m).
+    beta : scale of the logits, > 0.
+    mask : shape (n, n): boolean (True where a row may look), or additive (-inf where it may not).
+
+    Returns
+    -------
+    P (n, n) float64, rows sum to 1.
+
+    Raises
+    ------
+    ParameterError : for other shapes, or a row that may look nowhere.
+
+    Notes
+    -----
+    No pass over X. Memory: 3 n^2 cells.
+    """
+    values = _matrix("Y", Y)
+    beta = check_beta(beta)
+    allowed = _mask(mask, values.shape[0])
+    logits = beta * (values @ values.T)
+    return np.asarray(softmax_rows(masked(logits, allowed)))
+
+
+def attention_error(
+    X_or_G: Any,
+    Y: npt.ArrayLike,
+    beta: float = 1.0,
+    mask: npt.ArrayLike | None = None,
+    *,
+    memory: int | str = "1 GiB",
+    feature_axis: int = 1,
+) -> float:
+    """Return the largest row L1 distance between the attention of Y and that of X.
+
+    Parameters
+    ----------
+    X_or_G : the Gram matrix G (a symmetric ndarray of shape (n, n)), or X: anything
+        :func:`open_source` takes.
+    Y : shape (n, m).
+    beta, mask : as for :func:`attention`.
+    memory, feature_axis : as for :func:`sparsify`, used if X is given.
+
+    Returns
+    -------
+    max_i sum_j |P_Y - P_X|_ij, in [0, 2].
+
+    Raises
+    ------
+    ParameterError : for other shapes, or a row that may look nowhere.
+
+    Notes
+    -----
+    One pass over X, none if G is given. Memory: 2 n^2 cells. Exact up to rounding.
+    """
+    values = _matrix("Y", Y)
+    n = values.shape[0]
+    beta = check_beta(beta)
+    allowed = _mask(mask, n)
+    G = _gram(X_or_G, memory=memory, feature_axis=feature_axis)
+    if G.shape[0] != n:
+        raise ParameterError(f"Y must have n = {G.shape[0]:,} rows like X, not {n:,}")
+    largest = 0.0
+    for a in range(0, n, _CHUNK_ROWS):
+        rows = slice(a, a + _CHUNK_ROWS)
+        distances = row_distances(
+            G[rows],
+            values[rows] @ values.T,
+            beta=beta,
+            mask_rows=None if allowed is None else allowed[rows],
+        )
+        largest = max(largest, float(distances.max()))
+    return largest
+
+
+def _gram(X_or_G: Any, *, memory: int | str, feature_axis: int) -> Array:
+    if isinstance(X_or_G, np.ndarray) and X_or_G.ndim == 2:
+        square = X_or_G.shape[0] == X_or_G.shape[1]
+        if square and np.array_equal(X_or_G, X_or_G.T):
+            return np.asarray(X_or_G, np.float64)
+    source = open_any_source(X_or_G, feature_axis=feature_axis, missing="error")
+    request = check_request(
+        method="exact",
+        m=None,
+        epsilon=None,
+        target="attention",
+        delta=0.01,
+        beta=1.0,
+        seed=0,
+        memory=memory,
+        feature_axis=feature_axis,
+        s=8,
+        has_output=False,
+    )
+    threads = available_threads()
+    plan = make_check_plan(
+        Facts.of(source),
+        request,
+        m=1,
+        checked_rows=source.shape[0],
+        exact=True,
+        threads=threads,
+    )
+    source.verify()
+    with show_progress(False, label="gram", total=0) as bar:
+        job = Job(source, plan, Execution(threads, False, bar), writer=None)
+        with with_planned_layout(job, temporary=None) as ready:
+            return gram_of(ready)[0]
+
+
+def _matrix(name: str, values: npt.ArrayLike) -> Array:
+    matrix = np.asarray(values[:] if hasattr(values, "store") else values, np.float64)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ParameterError(f"{name} must have shape (n, m), not {matrix.shape}")
+    return matrix
+
+
+def _mask(mask: npt.ArrayLike | None, n: int) -> Array | None:
+    if mask is None:
+        return None
+    allowed = np.asarray(mask)
+    if allowed.shape != (n, n):
+        raise ParameterError(f"mask must have shape ({n}, {n}), not {allowed.shape}")
+    if allowed.dtype != np.bool_:
+        allowed = allowed.astype(np.float64)
+        if np.isnan(allowed).any() or np.isposinf(allowed).any():
+            raise ParameterError("an additive mask must be finite or -inf")
+    open_cells = allowed if allowed.dtype == np.bool_ else np.isfinite(allowed)
+    if not open_cells.any(axis=1).all():
+        row = int(np.flatnonzero(~open_cells.any(axis=1))[0])
+        raise ParameterError(f"mask leaves row {row} nothing to look at")
+    return allowed

@@ -1,0 +1,52 @@
+"""Checks of parameters: one function per kind, one wording per kind, before any read."""
+
+from numbers import Integral, Real
+from typing import cast
+
+from streamsparse.errors import ParameterError
+
+MAX_SEED = 2**64 - 1
+
+
+def check_count(name: str, value: object, *, low: int, high: int | None = None) -> int:
+    """Return ``value`` as an int in [low, high]; ``high`` None means no upper end.
+
+    Raises
+    ------
+    ParameterError : if it is not an integer or lies outside.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ParameterError(f"{name} must be an integer, not {value!r}")
+    count = int(value)
+    if count < low or (high is not None and count > high):
+        limit = f"at least {low:,}" if high is None else f"between {low:,} and {high:,}"
+        raise ParameterError(f"{name} must be {limit}, not {count:,}")
+    return count
+
+
+def check_open_interval(name: str, value: object, *, low: float, high: float) -> float:
+    """Return ``value`` as a float in the open interval (low, high).
+
+    Raises
+    ------
+    ParameterError : if it is not a real number or lies outside.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ParameterError(f"{name} must be a number in ({low:g}, {high:g}), not {value!r}")
+    number = float(value)
+    if not low < number < high:
+        raise ParameterError(f"{name} must lie in ({low:g}, {high:g}), not {number:g}")
+    return number
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
+    """Return ``value`` if it is one of ``choices``.
+
+    Raises
+    ------
+    ParameterError : naming the choices.
+    """
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ParameterError(f"{name} must be one of {listed}, not {value!r}")
+    return cast(str, value)

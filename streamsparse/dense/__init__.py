@@ -1,0 +1,1 @@
+"""The small dense stage: factorisations, attention, and what a certificate measures."""

@@ -1,0 +1,31 @@
+"""Softmax attention of rows from their Gram matrix, and the distance between two of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamsparse.sources.base import Array
+
+
+def softmax_rows(logits: Array) -> Array:
+    """Return exp(logits) with every row divided by its sum, stably. Shape (rows, n)."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    shifted /= shifted.sum(axis=1, keepdims=True)
+    return shifted
+
+
+def row_distances(G_rows: Array, F_rows: Array, *, beta: float, mask_rows: Array | None) -> Array:
+    """Return for each row the L1 distance of softmax(beta F) from softmax(beta G). Shape (rows,)."""
+    P = softmax_rows(masked(beta * G_rows, mask_rows))
+    P -= softmax_rows(masked(beta * F_rows, mask_rows))
+    return np.abs(P).sum(axis=1)
+
+
+def masked(logits: Array, mask_rows: Array | None) -> Array:
+    """Return logits with a boolean (True: may look) or additive mask applied; None changes nothing."""
+    if mask_rows is None:
+        return logits
+    if mask_rows.dtype == np.bool_:
+        return np.where(mask_rows, logits, -np.inf)
+    return logits + mask_rows

@@ -1,0 +1,244 @@
+"""What was measured about Y, each number with its kind, and the functions that measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from streamsparse.dense.attention import row_distances
+from streamsparse.sources.base import Array
+from streamsparse.units import format_bytes, format_seconds
+
+_CHUNK_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number and what it is.
+
+    Attributes
+    ----------
+    value : the number.
+    kind : "exact" (computed from G itself, up to rounding), "bound" (holds with the confidence
+        given) or "estimate" (the largest over sampled rows: other rows may be worse).
+    confidence : probability with which a bound holds; None for the other kinds.
+    """
+
+    value: float
+    kind: Literal["exact", "bound", "estimate"]
+    confidence: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; ``confidence`` only where there is one."""
+        fields: dict[str, Any] = {"value": self.value, "kind": self.kind}
+        if self.confidence is not None:
+            fields["confidence"] = self.confidence
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """The measured errors of one Y; None where nobody measured.
+
+    Attributes
+    ----------
+    spectral : smallest epsilon with (1 - epsilon) G <= Y Y^T <= (1 + epsilon) G.
+    entry : max |E_ij| / r, E = Y Y^T - G.
+    attention : largest row L1 error of softmax(beta G).
+    uniform : the same for Y = 0, that is for uniform attention.
+    checked_rows : rows of E that were computed.
+    """
+
+    spectral: Measure | None
+    entry: Measure | None
+    attention: Measure | None
+    uniform: Measure | None
+    checked_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a run did and how close Y Y^T came to X X^T.
+
+    Attributes
+    ----------
+    n, d, m, method, seed, beta : the problem solved.
+    r : max ||x_i||^2, which is also max |G_ij|; exact.
+    trace : sum ||x_i||^2; exact.
+    errors : the measured errors.
+    passes : complete reads of X.
+    bytes_read : bytes of X that were read, as stored where known.
+    peak_memory_bytes : largest anonymous memory of the process so far, None where unknown.
+    seconds : wall time.
+    integrity : "checksummed" if the source's codecs detect changed values, else "structural".
+    """
+
+    n: int
+    d: int
+    m: int
+    method: str
+    seed: int
+    beta: float
+    r: float
+    trace: float
+    errors: Errors
+    passes: int
+    bytes_read: int
+    peak_memory_bytes: int | None
+    seconds: float
+    integrity: str
+
+    @property
+    def spectral_error(self) -> Measure | None:
+        """Loewner epsilon."""
+        return self.errors.spectral
+
+    @property
+    def entry_error(self) -> Measure | None:
+        """max |E_ij| / r."""
+        return self.errors.entry
+
+    @property
+    def attention_error(self) -> Measure | None:
+        """Largest row L1 error of softmax(beta G)."""
+        return self.errors.attention
+
+    @property
+    def uniform_attention_error(self) -> Measure | None:
+        """The attention error of Y = 0: a small number is worth something only below this one."""
+        return self.errors.uniform
+
+    @property
+    def checked_rows(self) -> int:
+        """Rows of the error matrix that were computed exactly."""
+        return self.errors.checked_rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the certificate as JSON-ready values; what nobody measured is None."""
+        errors = self.errors
+        measures = {
+            "spectral_error": errors.spectral,
+            "entry_error": errors.entry,
+            "attention_error": errors.attention,
+            "uniform_attention_error": errors.uniform,
+        }
+        head = ("n", "d", "m", "method", "seed", "beta", "r", "trace")
+        tail = ("passes", "bytes_read", "peak_memory_bytes", "seconds", "integrity")
+        fields: dict[str, Any] = {name: getattr(self, name) for name in head}
+        fields |= {name: m.to_dict() if m else None for name, m in measures.items()}
+        fields["checked_rows"] = errors.checked_rows
+        return fields | {name: getattr(self, name) for name in tail}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Certificate:
+        """Return the certificate that :meth:`to_dict` described."""
+        rest = dict(fields)
+        measures = [
+            None if measure is None else Measure(**measure)
+            for measure in (
+                rest.pop(name)
+                for name in (
+                    "spectral_error",
+                    "entry_error",
+                    "attention_error",
+                    "uniform_attention_error",
+                )
+            )
+        ]
+        return cls(errors=Errors(*measures, checked_rows=rest.pop("checked_rows")), **rest)
+
+    def __str__(self) -> str:
+        """Return the certificate as lines of at most 80 columns."""
+        return "\n".join(_describe(self))
+
+
+def _describe(certificate: Certificate) -> Iterator[str]:
+    c = certificate
+    yield f"X {c.n:,} x {c.d:,} -> Y {c.n:,} x {c.m:,}   method {c.method}, seed {c.seed}"
+    rows = [
+        ("attention error (largest row, L1)", c.attention_error),
+        ("  the same for Y = 0", c.uniform_attention_error),
+        ("entry error, max |E_ij| / r", c.entry_error),
+        ("spectral error, Loewner epsilon", c.spectral_error),
+    ]
+    for label, measure in rows:
+        if measure is None:
+            yield f"  {label:<36} not measured"
+        else:
+            kind = measure.kind
+            if measure.confidence is not None:
+                kind += f", confidence {measure.confidence:.0%}"
+            yield f"  {label:<36} {measure.value:<10.4g} {kind}"
+    yield f"  {_describe_rows(c)}"
+    yield f"  r = max ||x_i||^2 = {c.r:.6g}, trace = {c.trace:.6g}, beta = {c.beta:g}"
+    peak = "" if c.peak_memory_bytes is None else f", peak {format_bytes(c.peak_memory_bytes)}"
+    yield (
+        f"  {c.passes} pass{'es' if c.passes != 1 else ''}, {format_bytes(c.bytes_read)} read "
+        f"in {format_seconds(c.seconds)}{peak}, source {c.integrity}"
+    )
+
+
+def _describe_rows(c: Certificate) -> str:
+    if c.checked_rows == c.n:
+        return f"all {c.n:,} rows were checked"
+    if c.checked_rows == 0:
+        return "no row was checked"
+    # If all p sampled rows are fine, P(fraction of worse rows > q) <= (1 - q)^p (THEORY 5.2).
+    share = 0.05 ** (1 / c.checked_rows)
+    return (
+        f"{c.checked_rows} rows checked at random: with 95 % confidence, "
+        f"{share:.1%} of rows are no worse"
+    )
+
+
+def measure_exactly(
+    *, G: Array, Y: Array, r: float, beta: float, spectral: float | None
+) -> Errors:
+    """Measure every row of E = Y Y^T - G, in chunks of rows. ``spectral`` is passed through.
+
+    Shapes: G (n, n), Y (n, m). Memory: about 128 MiB beside the inputs.
+    """
+    n = G.shape[0]
+    entry = attention = uniform = 0.0
+    step = max(1, _CHUNK_BYTES // (8 * n))
+    for a in range(0, n, step):
+        rows = slice(a, a + step)
+        chunk = _measure_rows(G[rows], Y[rows] @ Y.T, beta)
+        entry, attention, uniform = (
+            max(pair) for pair in zip((entry, attention, uniform), chunk, strict=True)
+        )
+    return Errors(
+        spectral=None if spectral is None else Measure(spectral, "exact"),
+        entry=Measure(_relative(entry, r), "exact"),
+        attention=Measure(attention, "exact"),
+        uniform=Measure(uniform, "exact"),
+        checked_rows=n,
+    )
+
+
+def measure_sampled(*, G_I: Array, F_I: Array, r: float, beta: float) -> Errors:
+    """Measure the sampled rows: G_I and F_I (p, n) hold the rows I of G and of Y Y^T."""
+    if G_I.shape[0] == 0:
+        return Errors(None, None, None, None, checked_rows=0)
+    entry, attention, uniform = _measure_rows(G_I, F_I, beta)
+    return Errors(
+        spectral=None,
+        entry=Measure(_relative(entry, r), "estimate"),
+        attention=Measure(attention, "estimate"),
+        uniform=Measure(uniform, "estimate"),
+        checked_rows=G_I.shape[0],
+    )
+
+
+def _measure_rows(G_rows: Array, F_rows: Array, beta: float) -> tuple[float, float, float]:
+    attention = row_distances(G_rows, F_rows, beta=beta, mask_rows=None)
+    uniform = row_distances(G_rows, np.zeros_like(G_rows), beta=beta, mask_rows=None)
+    entry = np.abs(F_rows - G_rows).max()
+    return float(entry), float(attention.max()), float(uniform.max())
+
+
+def _relative(entry: float, r: float) -> float:
+    return entry / r if r > 0 else 0.0

@@ -1,0 +1,49 @@
+"""Every exception and warning of the library; each error is also the builtin a caller would expect."""
+
+
+class StreamSparseError(Exception):
+    """Base of every error raised on purpose: bad input, a refused plan, a store that fails."""
+
+
+class UnsupportedInputError(StreamSparseError, TypeError):
+    """The object, its number of dimensions, its dtype or its codec is not one we read."""
+
+
+class ParameterError(StreamSparseError, ValueError):
+    """A parameter is outside its range; the message gives the range."""
+
+
+class SourceNotFoundError(StreamSparseError, FileNotFoundError):
+    """There is nothing at the path."""
+
+
+class MissingChunkError(StreamSparseError, ValueError):
+    """Chunks of the source are absent and ``missing="error"``."""
+
+
+class CorruptChunkError(StreamSparseError, ValueError):
+    """A chunk or file is truncated, oversized or cannot be decoded."""
+
+
+class BadStructureError(StreamSparseError, ValueError):
+    """The arrays of a sparse matrix contradict each other."""
+
+
+class NonFiniteError(StreamSparseError, ValueError):
+    """X holds NaN or infinity, or its squares overflow float64; the message names row and column."""
+
+
+class BudgetTooSmallError(StreamSparseError, MemoryError):
+    """The memory budget cannot hold the computation; raised before the first read."""
+
+
+class OutputExistsError(StreamSparseError, FileExistsError):
+    """The output is already there, or would be written inside the source."""
+
+
+class StoreError(StreamSparseError, OSError):
+    """A store failed to read or write."""
+
+
+class StreamSparseWarning(UserWarning):
+    """The answer is valid, but not the one that was hoped for."""

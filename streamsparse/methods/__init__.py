@@ -1,0 +1,1 @@
+"""Each method: what it needs of a pass, its accumulators, and its dense finish."""

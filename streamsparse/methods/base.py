@@ -1,0 +1,148 @@
+"""The request, what a reduction yields, and what the methods share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
+from streamsparse.dense.certificate import Errors
+from streamsparse.running.local import Execution
+from streamsparse.running.pieces import prepare
+from streamsparse.running.plan import Plan, Stream
+from streamsparse.sketching.run_hash import SparseSign, hash_words
+from streamsparse.sources.base import Array, DenseBlock, Interval, Source, SparseBlock
+
+# Rows of the error that are computed exactly: every row up to 256, else 32 of them. If all 32 are
+# within a tolerance, then with 95 % confidence 91 % of all rows are (THEORY 5.2).
+ALL_ROWS = 256
+SAMPLED_ROWS = 32
+_SAMPLE_STREAM = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the caller asked for, checked; the names are those of ``sparsify``."""
+
+    method: str
+    m: int | None
+    epsilon: float | None
+    target: str
+    delta: float
+    beta: float
+    seed: int
+    memory: int
+    feature_axis: int
+    s: int
+    has_output: bool
+
+
+class RowWriter(Protocol):
+    """Takes Y band by band, so that it need not fit in memory."""
+
+    def write_rows(self, start: int, Y_rows: Array) -> None:
+        """Append the rows that begin at ``start``; bands come in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of a method.
+
+    Attributes
+    ----------
+    source, plan : what to reduce and how.
+    execution : threads, progress, what to do with NaN.
+    writer : takes Y band by band if the plan has several bands; None keeps Y in memory.
+    """
+
+    source: Source
+    plan: Plan
+    execution: Execution
+    writer: RowWriter | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """What a method made.
+
+    Attributes
+    ----------
+    Y : (n, m), or None where the writer has it.
+    r, trace : max and sum of the squared row norms of X.
+    errors : what was measured; None where Y is on disk and G_I must be compared with it there.
+    operator : the S that was applied, None for "exact".
+    projection : (sketch columns, m) with Y = X S^T projection; None where Y is the sketch itself.
+    sample, G_I : sampled rows I, shape (p,), and the rows I of G, (p, n).
+    """
+
+    Y: Array | None
+    r: float
+    trace: float
+    errors: Errors | None
+    operator: SparseSign | None
+    projection: Array | None
+    sample: Array
+    G_I: Array
+
+
+def sample_rows(*, n: int, count: int, seed: int) -> Array:
+    """Return ``count`` different rows of n, sorted, drawn by hash; independent of S (THEORY 5.2)."""
+    if count >= n:
+        return np.arange(n)
+    words = hash_words(seed=seed, keys=np.arange(n, dtype=np.uint64), stream=_SAMPLE_STREAM)
+    return np.sort(np.argpartition(words, count)[:count])
+
+
+def hold_sample(source: Source, stream: Stream, sample: Array, *, zero: bool) -> HeldSample | None:
+    """Read the sampled rows of a source that is read by row bands, and keep them; else None."""
+    if stream.bands == 1 or sample.size == 0:
+        return None
+    parts = []
+    for row in sample.tolist():
+        columns = source.cut((row, row + 1), 1 << 62)
+        blocks = [source.read((row, row + 1), interval) for interval in columns]
+        parts.append([prepare(block, by_rows=True, zero=zero) for block in blocks])
+    if isinstance(parts[0][0], SparseBlock):
+        return _hold_sparse(parts)
+    rows = [
+        np.concatenate([b.view()[0] for b in part if isinstance(b, DenseBlock)]) for part in parts
+    ]
+    return HeldSample(dense=np.stack(rows), sparse=None, count=len(parts))
+
+
+def _hold_sparse(parts: list[list[DenseBlock | SparseBlock]]) -> HeldSample:
+    """Join the sampled rows into one compressed matrix; column indices become global."""
+    counts, indices, data = [0], [], []
+    for part in parts:
+        blocks = [block for block in part if isinstance(block, SparseBlock)]
+        counts.append(sum(block.nnz for block in blocks))
+        indices += [block.indices.astype(np.int64) + block.columns[0] for block in blocks]
+        data += [block.data for block in blocks]
+    joined = (np.cumsum(counts), np.concatenate(indices), np.concatenate(data))
+    return HeldSample(dense=None, sparse=joined, count=len(parts))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSample:
+    """The sampled rows of X in memory, dense (p, d) or compressed (indptr, indices, data)."""
+
+    dense: Array | None
+    sparse: tuple[Array, Array, Array] | None
+    count: int
+
+    def __call__(self, columns: Interval) -> Piece:
+        """Return the sampled rows of a column interval."""
+        if self.dense is not None:
+            return DensePiece((0, self.count), columns, self.dense, columns[0])
+        assert self.sparse is not None
+        indptr, indices, data = self.sparse
+        extents = np.array(
+            [
+                a + np.searchsorted(indices[a:b], columns)
+                for a, b in zip(indptr[:-1], indptr[1:], strict=True)
+            ]
+        ).T
+        return SparsePiece((0, self.count), columns, True, extents, indices, data, 0)

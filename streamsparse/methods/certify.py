@@ -1,0 +1,84 @@
+"""An independent check of Y: stream X again and compare rows of Y Y^T with rows of X X^T."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from streamsparse.accumulators.base import Accumulator
+from streamsparse.accumulators.norms import NormsAccumulator
+from streamsparse.accumulators.rows import RowsAccumulator
+from streamsparse.accumulators.tiles import stack_bytes, tiles_per_stack
+from streamsparse.dense.certificate import Errors, measure_exactly, measure_sampled
+from streamsparse.dense.linalg import loewner_error
+from streamsparse.kernels.norms import LANES
+from streamsparse.methods.base import Job, hold_sample
+from streamsparse.methods.exact import gram_of
+from streamsparse.methods.rank import rank_tolerance
+from streamsparse.running.local import run_bands
+from streamsparse.running.plan import Facts, Needs
+from streamsparse.running.spans import span_width
+from streamsparse.sources.base import Array, Interval
+
+_CHUNK_BYTES = 32 << 20
+
+
+def rows_needs(facts: Facts, *, m: int, count: int) -> Needs:
+    """Return what ``count`` sampled rows of G ask of a pass."""
+    dtype = np.dtype(np.float64)
+    return Needs(
+        state_cells=LANES + count,
+        band_cells=0,
+        kept_cells=6 * count + 1,
+        result_cells=0,
+        scratch_bytes=stack_bytes(facts.n, tiles_per_stack(facts.n, dtype), dtype),
+        finish_bytes=_CHUNK_BYTES + 8 * facts.n * 6 * count + 8 * m * count,
+        span_width=span_width(d=facts.d, state_columns=count),
+        whole_columns=False,
+    )
+
+
+def sampled_gram_rows(Y: Any, sample: Array) -> Array:
+    """Return the rows I of Y Y^T, (p, n), for Y in memory or on disk, in chunks of its rows."""
+    Y_I = np.stack([np.asarray(Y[int(row)], np.float64) for row in sample])
+    step = max(1, _CHUNK_BYTES // (8 * Y.shape[1]))
+    parts = [
+        Y_I @ np.asarray(Y[a : a + step], np.float64).T for a in range(0, Y.shape[0], step)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def check_rows(job: Job, Y: Any, sample: Array) -> tuple[Errors, Array]:
+    """Return (errors on the sampled rows, squared row norms of X)."""
+    source, stream = job.source, job.plan.stream
+    held = hold_sample(source, stream, sample, zero=job.execution.zero_nonfinite)
+
+    def accumulators(band: Interval) -> list[Accumulator]:
+        rows = band[1] - band[0]
+        sampled = RowsAccumulator(
+            rows=rows, sample=sample, held=held, block_dtype=source.block_dtype
+        )
+        return [NormsAccumulator(rows=rows), sampled]
+
+    norms, G_I = np.empty(job.plan.n), np.empty((sample.size, job.plan.n))
+    for (a, b), made, states in run_bands(
+        source, stream, job.execution, accumulators, by_rows=True
+    ):
+        norms[a:b], rows_of_G = (
+            accumulator.finish(state) for accumulator, state in zip(made, states, strict=True)
+        )
+        G_I[:, a:b] = rows_of_G.T
+    F_I = sampled_gram_rows(Y, sample)
+    errors = measure_sampled(G_I=G_I, F_I=F_I, r=float(norms.max()), beta=job.plan.beta)
+    return errors, norms
+
+
+def check_everything(job: Job, Y: Array) -> tuple[Errors, Array]:
+    """Return (errors on all rows, squared row norms of X), from the exact Gram matrix."""
+    G, norms = gram_of(job)
+    spectral = loewner_error(G, Y, rank_tolerance(job.plan.n, job.source.block_dtype))
+    errors = measure_exactly(
+        G=G, Y=Y, r=float(norms.max()), beta=job.plan.beta, spectral=spectral
+    )
+    return errors, norms

@@ -1,0 +1,102 @@
+"""Method "exact": the Gram matrix in one pass and its square root (THEORY 3.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamsparse.accumulators.base import Accumulator
+from streamsparse.accumulators.gram import GramAccumulator
+from streamsparse.accumulators.norms import NormsAccumulator
+from streamsparse.accumulators.tiles import stack_bytes, tiles_per_stack
+from streamsparse.dense.certificate import Errors, measure_exactly
+from streamsparse.dense.linalg import eigenpairs, loewner_error, rank_of, scaled_vectors
+from streamsparse.errors import ParameterError
+from streamsparse.kernels.norms import LANES
+from streamsparse.methods.base import Job, Reduction
+from streamsparse.methods.rank import rank_tolerance
+from streamsparse.running.local import run_bands
+from streamsparse.running.plan import Facts, Needs
+from streamsparse.running.spans import span_width
+from streamsparse.sources.base import Array, Interval
+
+
+def exact_needs(facts: Facts) -> Needs:
+    """Return what the exact Gram matrix asks of a pass."""
+    n = facts.n
+    dtype = np.dtype(np.float64)
+    return Needs(
+        state_cells=n + LANES,
+        band_cells=0,
+        kept_cells=1,
+        result_cells=0,
+        scratch_bytes=stack_bytes(n, tiles_per_stack(n, dtype), dtype),
+        # G, its eigenvectors, the workspace of eigh (2 n^2), Y, and the whitened copy.
+        finish_bytes=8 * n * 6 * n,
+        span_width=span_width(d=facts.d, state_columns=n),
+        whole_columns=True,
+    )
+
+
+def gram_of(job: Job) -> tuple[Array, Array]:
+    """Stream X once and return (G (n, n), squared row norms (n,))."""
+    n = job.source.shape[0]
+
+    def accumulators(_: Interval) -> list[Accumulator]:
+        gram = GramAccumulator(rows=n, block_dtype=job.source.block_dtype)
+        return [NormsAccumulator(rows=n), gram]
+
+    passed = run_bands(job.source, job.plan.stream, job.execution, accumulators, by_rows=False)
+    ((_, made, states),) = passed
+    norms, G = (a.finish(state) for a, state in zip(made, states, strict=True))
+    return G, norms
+
+
+def reduce_exactly(job: Job) -> Reduction:
+    """Run the pass and keep m eigenpairs of G: as asked, as epsilon allows, or the rank."""
+    plan = job.plan
+    G, norms = gram_of(job)
+    r, trace = float(norms.max()), float(norms.sum())
+    tolerance = rank_tolerance(plan.n, job.source.block_dtype)
+    values, vectors = eigenpairs(G.copy())
+    rank = max(1, rank_of(values, tolerance))
+    m = plan.m or rank
+    if plan.m is None and plan.epsilon is not None and plan.target != "spectral":
+        m = smallest_rank(G, values, vectors, rank, job=job, r=r)
+    Y = scaled_vectors(values, vectors, m)
+    del values, vectors
+    spectral = loewner_error(G, Y, tolerance)
+    errors = measure_exactly(G=G, Y=Y, r=r, beta=plan.beta, spectral=spectral)
+    return Reduction(Y, r, trace, errors, None, None, np.arange(plan.n), G)
+
+
+def smallest_rank(
+    G: Array, values: Array, vectors: Array, rank: int, *, job: Job, r: float
+) -> int:
+    """Return the smallest m whose measured error meets epsilon, by bisection; ``rank`` if none.
+
+    The entry error falls with m; the attention error may not do so strictly, but the m returned
+    has been measured.
+    """
+    plan = job.plan
+    if plan.epsilon is None:
+        raise ParameterError("epsilon is needed to look for the smallest m")
+    failing, passing = 0, rank
+    while passing - failing > 1:
+        middle = (failing + passing) // 2
+        Y = scaled_vectors(values, vectors, middle)
+        errors = measure_exactly(G=G, Y=Y, r=r, beta=plan.beta, spectral=None)
+        if error_of(errors, plan.target) <= plan.epsilon:
+            passing = middle
+        else:
+            failing = middle
+    return passing
+
+
+def error_of(errors: Errors, target: str) -> float:
+    """Return the measured error in the sense of ``target``; infinity where nobody measured it."""
+    measure = {
+        "attention": errors.attention,
+        "entries": errors.entry,
+        "spectral": errors.spectral,
+    }[target]
+    return float("inf") if measure is None else measure.value

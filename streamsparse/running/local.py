@@ -1,0 +1,176 @@
+"""The loop over the data on this machine: readers prefetch, workers compute, order is fixed."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from threadpoolctl import threadpool_limits
+
+from streamsparse.accumulators.base import Accumulator, Each, State
+from streamsparse.running.pieces import cut_pieces, prepare
+from streamsparse.running.plan import Stream
+from streamsparse.running.progress import Progress
+from streamsparse.running.spans import MergeTree
+from streamsparse.sources.base import Block, Interval, Source
+
+
+def available_threads() -> int:
+    """Return the number of processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def worker_threads(count: int) -> Iterator[Each]:
+    """Give ``each`` on ``count`` threads, BLAS held to one thread meanwhile.
+
+    The runner owns every thread of a pass: kernels and BLAS calls are serial, so they never
+    compete, and the shape of a BLAS call does not depend on the number of threads.
+    """
+    with threadpool_limits(limits=1), ThreadPoolExecutor(count) as pool:
+
+        def each(task: Callable[[int], None], number: int) -> None:
+            if count == 1 or number == 1:
+                for k in range(number):
+                    task(k)
+                return
+            lanes = min(count, number)
+
+            def lane(first: int) -> None:
+                for k in range(first, number, lanes):
+                    task(k)
+
+            futures = [pool.submit(lane, first) for first in range(lanes)]
+            wait(futures)
+            for future in futures:
+                future.result()
+
+        yield each
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How this process runs a pass; nothing here changes the result.
+
+    Attributes
+    ----------
+    threads : worker threads.
+    zero_nonfinite : read NaN and infinities as zero.
+    progress : told about every block.
+    """
+
+    threads: int
+    zero_nonfinite: bool
+    progress: Progress
+
+
+def run_bands(
+    source: Source,
+    stream: Stream,
+    execution: Execution,
+    accumulators: Callable[[Interval], Sequence[Accumulator]],
+    *,
+    by_rows: bool,
+) -> Iterator[tuple[Interval, Sequence[Accumulator], list[State]]]:
+    """Stream X through fresh accumulators, band by band; yield (band, accumulators, states).
+
+    ``accumulators(band)`` makes them; ``by_rows`` is the layout they want for sparse pieces.
+    """
+    n = source.shape[0]
+    bands = source.bands(stream.band_rows, stream.block_bytes) if stream.bands > 1 else [(0, n)]
+    with worker_threads(execution.threads) as each:
+        for band in bands:
+            made = accumulators(band)
+            blocks = _prefetched(source, stream, band, execution.zero_nonfinite, by_rows)
+            states = _run_band(blocks, stream.span_width, made, each, execution.progress)
+            yield band, made, states
+
+
+def _run_band(
+    blocks: Iterator[Block],
+    span_width: int,
+    accumulators: Sequence[Accumulator],
+    each: Each,
+    progress: Progress,
+) -> list[State]:
+    """Return the merged states of one band.
+
+    Blocks are read ahead by their own threads and used in column order; the states of the spans are
+    merged by the fixed tree. The result depends on the data and the span width only.
+    """
+    trees = [MergeTree() for _ in accumulators]
+    states = [accumulator.start() for accumulator in accumulators]
+    current = 0
+    for block in blocks:
+        for span, piece in cut_pieces(block, span_width):
+            while current < span:
+                states = _close_span(accumulators, trees, states, each)
+                current += 1
+            for accumulator, state in zip(accumulators, states, strict=True):
+                accumulator.update(state, piece, each)
+        progress.advance(_nbytes(block))
+    _close_span(accumulators, trees, states, each, last=True)
+    return [tree.result(each) for tree in trees]
+
+
+def _close_span(
+    accumulators: Sequence[Accumulator],
+    trees: list[MergeTree],
+    states: list[State],
+    each: Each,
+    *,
+    last: bool = False,
+) -> list[State]:
+    """Merge the states of a finished span and return zero states for the next one."""
+    fresh: list[State] = []
+    for accumulator, tree, state in zip(accumulators, trees, states, strict=True):
+        accumulator.close_span(state, each)
+        free = tree.push(state, each)
+        if last:
+            continue
+        if free is None:
+            fresh.append(accumulator.start())
+        else:
+            for array in free:
+                array.fill(0)
+            fresh.append(free)
+    return fresh
+
+
+def _prefetched(
+    source: Source, stream: Stream, band: Interval, zero: bool, by_rows: bool
+) -> Iterator[Block]:
+    """Yield the prepared blocks of a band in column order, reading ``in_flight - 1`` ahead."""
+
+    def load(columns: Interval) -> Block:
+        return prepare(source.read(band, columns), by_rows=by_rows, zero=zero)
+
+    intervals = source.cut(band, stream.block_bytes)
+    ahead = stream.in_flight - 1
+    if ahead == 0:
+        yield from map(load, intervals)
+        return
+    pending: deque[Future[Block]] = deque()
+    with ThreadPoolExecutor(min(ahead, available_threads())) as readers:
+        try:
+            for columns in intervals:
+                pending.append(readers.submit(load, columns))
+                if len(pending) > ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _nbytes(block: Block) -> int:
+    rows = block.rows[1] - block.rows[0]
+    columns = block.columns[1] - block.columns[0]
+    if hasattr(block, "indptr"):
+        return int(block.data.nbytes + block.indices.nbytes)
+    return rows * columns * int(block.data.dtype.itemsize)

@@ -1,0 +1,368 @@
+"""Plans: pure functions from shapes, units and a budget to everything a run will do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from streamsparse.errors import BudgetTooSmallError
+from streamsparse.running.spans import span_count, tree_depth
+from streamsparse.sources.base import Source
+from streamsparse.units import format_bytes, format_seconds
+
+# Interpreter, libraries and compiled kernels: measured 90-160 MiB anonymous, rounded up.
+BASE_BYTES = 192 << 20
+_MAX_BLOCK_BYTES = 32 << 20
+_MAX_IN_FLIGHT = 4
+# Bytes per stored entry of a sparse block: value and index; the pointers come on top.
+_SPARSE_ENTRY_BYTES = 16
+_MIN_BUCKET_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a plan knows about a source: metadata only.
+
+    Attributes
+    ----------
+    name, n, d, dtype, nnz, unit, stored_bytes, read_overhead_bytes : as in ``Source``.
+    block_itemsize : bytes per value once read.
+    """
+
+    name: str
+    n: int
+    d: int
+    dtype: str
+    block_itemsize: int
+    nnz: int | None
+    unit: tuple[int, int]
+    stored_bytes: int
+    read_overhead_bytes: int
+
+    @classmethod
+    def of(cls, source: Source) -> Facts:
+        """Collect the facts of a source; reads nothing."""
+        return cls(
+            name=source.name,
+            n=source.shape[0],
+            d=source.shape[1],
+            dtype=str(source.dtype),
+            block_itemsize=np.dtype(source.block_dtype).itemsize,
+            nnz=source.nnz,
+            unit=source.unit,
+            stored_bytes=source.stored_bytes,
+            read_overhead_bytes=source.read_overhead_bytes,
+        )
+
+    def region_bytes(self, rows: int, columns: int) -> int:
+        """Return the memory of a block of this size; an average for sparse sources."""
+        if self.nnz is None:
+            return rows * columns * self.block_itemsize
+        entries = -(-self.nnz * rows * columns // (self.n * self.d))
+        return entries * _SPARSE_ENTRY_BYTES + 8 * (rows + columns + 2)
+
+    def unit_bytes(self, rows: int) -> int:
+        """Return the memory of the narrowest block of ``rows`` rows that is read whole."""
+        unit_rows = -(-rows // self.unit[0]) * self.unit[0]
+        return self.region_bytes(min(unit_rows, self.n), self.unit[1])
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Return the memory of all of X once read."""
+        return self.region_bytes(self.n, self.d)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a method asks of a pass, in cells (float64) per row of X.
+
+    Attributes
+    ----------
+    state_cells : cells per row of one partial state.
+    band_cells : cells per row that exist once, while a band is finished.
+    kept_cells : cells per row that stay in memory, whatever happens to Y.
+    result_cells : cells per row of Y while it is kept in memory.
+    scratch_bytes : memory beside states and blocks during the pass.
+    finish_bytes : memory of the dense stage after the pass, everything included.
+    span_width : columns per span.
+    whole_columns : True if a block must hold all n rows.
+    """
+
+    state_cells: int
+    band_cells: int
+    kept_cells: int
+    result_cells: int
+    scratch_bytes: int
+    finish_bytes: int
+    span_width: int
+    whole_columns: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """How a pass reads: decided before the first read.
+
+    Attributes
+    ----------
+    bands : number of row bands; 1 means that every block holds whole columns.
+    band_rows : most rows per band.
+    block_bytes : most memory of one block.
+    blocks : expected number of blocks.
+    in_flight : blocks held at once.
+    spans, span_width : the fixed units of summation.
+    rebucket : True if X is first rewritten into a temporary column-blocked store.
+    temporary_disk_bytes : disk that the rewriting takes.
+    passes : complete reads of the source.
+    bytes_to_read : bytes read from the source, as stored.
+    peak_memory_bytes : projected peak, interpreter included.
+    """
+
+    bands: int
+    band_rows: int
+    block_bytes: int
+    blocks: int
+    in_flight: int
+    spans: int
+    span_width: int
+    rebucket: bool
+    temporary_disk_bytes: int
+    passes: int
+    bytes_to_read: int
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a run will do, made from metadata alone; printing it is the dry run.
+
+    Attributes
+    ----------
+    source, n, d, dtype, nnz, feature_axis : the input, X (n, d).
+    method : "sketch" or "exact"; ``why`` says who chose it and for what reason.
+    m : columns of Y, None where the rank of X will decide.
+    sketch_columns : columns of the sketch made in the pass, None for "exact".
+    s : nonzeros per column of S, None for "exact".
+    target, epsilon, delta, beta, seed : the request.
+    checked_rows : rows of the error that the certificate will compute exactly.
+    memory_budget : bytes allowed.
+    stream : how the pass reads.
+    seconds : predicted time, from round figures for this kind of machine.
+    """
+
+    source: str
+    n: int
+    d: int
+    dtype: str
+    nnz: int | None
+    feature_axis: int
+    method: str
+    why: str
+    m: int | None
+    sketch_columns: int | None
+    s: int | None
+    target: str
+    epsilon: float | None
+    delta: float
+    beta: float
+    seed: int
+    checked_rows: int
+    memory_budget: int
+    stream: Stream
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON-ready values, the stream's among them."""
+        values = asdict(self)
+        return values | values.pop("stream")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Plan:
+        """Return the plan that :meth:`to_dict` described."""
+        names = {field.name for field in fields(Stream)}
+        stream = Stream(**{name: value for name, value in values.items() if name in names})
+        rest = {name: value for name, value in values.items() if name not in names}
+        return cls(**rest, stream=stream)
+
+    def __str__(self) -> str:
+        """Return the plan as lines of at most 80 columns."""
+        p, t = self, self.stream
+        kind = f"{p.nnz:,} nonzeros" if p.nnz is not None else "dense"
+        m = "rank of X" if p.m is None else f"{p.m:,}"
+        made_of = f" from a sketch of {p.sketch_columns:,} columns" if p.sketch_columns else ""
+        if p.sketch_columns == p.m:
+            made_of = ""
+        once = "once" if t.passes == 1 else f"{t.passes} times"
+        lines = [
+            f"source   {p.source}",
+            f"X        {p.n:,} x {p.d:,}, {p.dtype}, {kind}, feature axis {p.feature_axis}",
+            f"method   {p.method}: {p.why}",
+            f"Y        {p.n:,} x {m}{made_of}",
+            f"reading  {once}, {format_bytes(t.bytes_to_read)} in about {t.blocks:,} blocks of "
+            f"up to {format_bytes(t.block_bytes)}",
+            f"summing  {t.spans:,} spans of {t.span_width:,} columns, "
+            f"{t.bands:,} row band{'s' if t.bands != 1 else ''}",
+            f"memory   {format_bytes(t.peak_memory_bytes)} projected, "
+            f"{format_bytes(p.memory_budget)} allowed",
+            f"checks   {p.checked_rows:,} of {p.n:,} rows computed exactly",
+            f"time     about {format_seconds(p.seconds)}",
+        ]
+        if t.rebucket:
+            lines.insert(
+                5,
+                f"rewrites X by columns on temporary disk first: "
+                f"{format_bytes(t.temporary_disk_bytes)}",
+            )
+        return "\n".join(_wrap(line) for line in lines)
+
+
+def _wrap(line: str, width: int = 80) -> str:
+    """Break a line at spaces so that no part exceeds ``width``; continuations are indented."""
+    words, parts, current = line.split(" "), [], ""
+    for word in words:
+        if current and len(current) + 1 + len(word) > width:
+            parts.append(current)
+            current = " " * 9 + word
+        else:
+            current = f"{current} {word}" if current else word
+    return "\n".join([*parts, current])
+
+
+def plan_stream(*, facts: Facts, needs: Needs, memory_budget: int, has_output: bool) -> Stream:
+    """Decide how a pass reads X within the budget.
+
+    Whole columns in one pass where they fit; row bands for methods that work row by row; else X is
+    rewritten once by columns. ``has_output``: the result may go to disk band by band.
+
+    Raises
+    ------
+    BudgetTooSmallError : with the bytes needed, the budget and what would help.
+    """
+    states = tree_depth(span_count(d=facts.d, width=needs.span_width)) + 1
+    row_bytes = 8 * (needs.state_cells * states + needs.band_cells)
+    always = BASE_BYTES + needs.scratch_bytes + 8 * needs.kept_cells * facts.n
+
+    def pass_bytes(rows: int) -> int:
+        return always + rows * row_bytes
+
+    kept = 0 if has_output else 8 * needs.result_cells * facts.n
+    finish = BASE_BYTES + needs.finish_bytes
+    whole = pass_bytes(facts.n)
+    room = memory_budget - whole
+    in_flight = _blocks_in_flight(facts, room, facts.unit_bytes(facts.n))
+    if finish <= memory_budget and in_flight > 0:
+        block = _block_bytes(facts, room, in_flight, facts.unit_bytes(facts.n))
+        return _stream(facts, needs, 1, facts.n, block, in_flight, max(whole, finish))
+    if not needs.whole_columns:
+        rows = _band_rows(facts, memory_budget - always - kept, row_bytes)
+        if rows > 0 and (has_output or finish <= memory_budget):
+            room = memory_budget - kept - pass_bytes(rows)
+            in_flight = _blocks_in_flight(facts, room, facts.unit_bytes(rows))
+            block = _block_bytes(facts, room, in_flight, facts.unit_bytes(rows))
+            bands = -(-facts.n // rows)
+            peak = kept + pass_bytes(rows)
+            return _stream(facts, needs, bands, rows, block, in_flight, peak)
+    elif finish <= memory_budget and _fits_rebucketing(facts, room):
+        return _rebucketed(facts, needs, whole, finish, room)
+    needed = max(finish, whole + min(facts.unit_bytes(facts.n), _MAX_BLOCK_BYTES))
+    if has_output and not needs.whole_columns:
+        needed = pass_bytes(facts.unit[0]) + facts.unit_bytes(facts.unit[0])
+    raise BudgetTooSmallError(_too_small(facts, needs, needed, memory_budget, has_output))
+
+
+def _fits_rebucketing(facts: Facts, room: int) -> bool:
+    """Return whether a quarter of ``room`` holds one row unit of all columns, and a bucket."""
+    return room // 4 >= max(_MIN_BUCKET_BYTES, facts.unit_bytes(1), facts.read_overhead_bytes)
+
+
+def _blocks_in_flight(facts: Facts, room: int, unit_bytes: int) -> int:
+    """Return how many blocks of at least one unit fit in ``room``, at most 4; 0 if none does."""
+    for in_flight in range(_MAX_IN_FLIGHT, 0, -1):
+        if _block_bytes(facts, room, in_flight, unit_bytes) >= unit_bytes:
+            return in_flight
+    return 0
+
+
+def _block_bytes(facts: Facts, room: int, in_flight: int, unit_bytes: int) -> int:
+    """Return the memory for one block: every block in flight may exist in two layouts at once."""
+    readers = max(1, in_flight - 1)
+    free = room - readers * facts.read_overhead_bytes
+    return min(max(_MAX_BLOCK_BYTES, unit_bytes), max(0, free) // (in_flight + readers))
+
+
+def _band_rows(facts: Facts, room: int, row_bytes: int) -> int:
+    """Return the most rows per band, whole units where they fit, so that states and a block fit."""
+    unit_rows = min(facts.unit[0], facts.n)
+    for unit in (unit_rows, 1):
+        rows = facts.n // unit * unit or unit
+        while rows >= unit:
+            left = room - rows * row_bytes
+            if _blocks_in_flight(facts, left, facts.unit_bytes(rows)) > 0:
+                return rows
+            rows = rows // 2 // unit * unit
+    return 0
+
+
+def _stream(
+    facts: Facts,
+    needs: Needs,
+    bands: int,
+    band_rows: int,
+    block_bytes: int,
+    in_flight: int,
+    base_peak: int,
+) -> Stream:
+    readers = max(1, in_flight - 1)
+    narrow = facts.region_bytes(band_rows, facts.d)
+    if facts.nnz is None:
+        block_bytes = min(block_bytes, narrow)
+    held = (in_flight + readers) * block_bytes + readers * facts.read_overhead_bytes
+    passes = bands if facts.unit[0] > band_rows else 1
+    return Stream(
+        bands=bands,
+        band_rows=band_rows,
+        block_bytes=block_bytes,
+        blocks=bands * max(1, -(-narrow // max(1, block_bytes))),
+        in_flight=in_flight,
+        spans=span_count(d=facts.d, width=needs.span_width),
+        span_width=needs.span_width,
+        rebucket=False,
+        temporary_disk_bytes=0,
+        passes=passes,
+        bytes_to_read=passes * facts.stored_bytes,
+        peak_memory_bytes=base_peak + held,
+    )
+
+
+def _rebucketed(facts: Facts, needs: Needs, whole: int, finish: int, room: int) -> Stream:
+    """Plan to rewrite X by columns; the buckets are then read like any other blocks."""
+    block_bytes = min(max(_MAX_BLOCK_BYTES, facts.unit_bytes(1)), room // 4)
+    return Stream(
+        bands=1,
+        band_rows=facts.n,
+        block_bytes=block_bytes,
+        blocks=max(1, -(-facts.decoded_bytes // block_bytes)),
+        in_flight=2,
+        spans=span_count(d=facts.d, width=needs.span_width),
+        span_width=needs.span_width,
+        rebucket=True,
+        temporary_disk_bytes=facts.decoded_bytes,
+        passes=1,
+        bytes_to_read=facts.stored_bytes,
+        peak_memory_bytes=max(whole + 4 * block_bytes, finish),
+    )
+
+
+def _too_small(
+    facts: Facts, needs: Needs, needed: int, memory_budget: int, has_output: bool
+) -> str:
+    remedy = f"raise memory to {format_bytes(needed)}"
+    if not needs.whole_columns:
+        remedy += ", ask for a smaller m"
+        if not has_output:
+            remedy += ", or give out= so that Y goes to disk band by band"
+    return (
+        f"reducing {facts.name} ({facts.n:,} x {facts.d:,}) needs {format_bytes(needed)} of memory "
+        f"but the budget is {format_bytes(memory_budget)}; {remedy}"
+    )

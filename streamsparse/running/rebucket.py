@@ -1,0 +1,126 @@
+"""X rewritten once by columns, for sources that only give row bands to methods that need columns."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streamsparse.errors import StoreError
+from streamsparse.running.pieces import prepare
+from streamsparse.running.plan import Stream
+from streamsparse.sources.base import (
+    Array,
+    Block,
+    DenseBlock,
+    Interval,
+    Source,
+    SparseBlock,
+    regular_intervals,
+)
+from streamsparse.storing.buckets import DenseBuckets, SparseBuckets
+from streamsparse.storing.files import free_disk_bytes
+from streamsparse.units import format_bytes
+
+_SPARSE_ENTRY_BYTES = 16
+
+
+class BucketSource:
+    """The temporary store as a source whose blocks are whole columns."""
+
+    def __init__(self, source: Source, buckets: DenseBuckets | SparseBuckets, width: int) -> None:
+        self.name = f"{source.name}, by columns"
+        self.shape = source.shape
+        self.dtype: np.dtype[Any] = source.dtype
+        self.block_dtype: np.dtype[Any] = source.block_dtype
+        self.nnz = source.nnz
+        self.unit = (source.shape[0], width)
+        self.stored_bytes = source.stored_bytes
+        self.read_overhead_bytes = 0
+        self.integrity = source.integrity
+        self._buckets = buckets
+        self._width = width
+
+    def verify(self) -> None:
+        """The store was just written by this process."""
+
+    def bands(self, max_rows: int, max_bytes: int) -> list[Interval]:
+        """Return all rows: the plan that made this store asked for whole columns."""
+        raise NotImplementedError("a bucket store is read by whole columns")
+
+    def cut(self, rows: Interval, max_bytes: int) -> Iterator[Interval]:
+        """Yield one column range per bucket."""
+        yield from regular_intervals(self.shape[1], self._width, self._width)
+
+    def read(self, rows: Interval, columns: Interval) -> Block:
+        """Read one bucket."""
+        bucket = columns[0] // self._width
+        if isinstance(self._buckets, DenseBuckets):
+            return DenseBlock(rows, columns, self._buckets.read(rows, bucket))
+        indptr, indices, data = self._buckets.read_bucket(bucket)
+        return SparseBlock(rows, columns, True, indptr, indices, data)
+
+
+@contextmanager
+def by_columns(source: Source, stream: Stream, *, beside: Path | None) -> Iterator[Source]:
+    """Yield a column-blocked copy of the source, removed on exit; reads the source once.
+
+    Parameters
+    ----------
+    source : gives row bands cheaply, whole columns not.
+    stream : the plan; its ``block_bytes`` bounds both the bands read and the buckets.
+    beside : folder for the temporary files, None for the system's.
+
+    Raises
+    ------
+    StoreError : if the disk has less room than the copy takes.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=".streamsparse-", dir=beside))
+    try:
+        free = free_disk_bytes(folder)
+        if free < stream.temporary_disk_bytes:
+            raise StoreError(
+                f"rewriting {source.name} by columns needs "
+                f"{format_bytes(stream.temporary_disk_bytes)} of disk in {folder.parent} but "
+                f"{format_bytes(free)} are free; free some, or choose method='sketch'"
+            )
+        with _fill(source, stream, folder) as copy:
+            yield copy
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _fill(source: Source, stream: Stream, folder: Path) -> Iterator[Source]:
+    n, d = source.shape
+    per_column = n * np.dtype(source.block_dtype).itemsize
+    if source.nnz is not None:
+        # Columns are uneven: buckets of a quarter of a block on average.
+        per_column = max(1, 4 * source.nnz * _SPARSE_ENTRY_BYTES // d)
+    width = min(d, max(1, stream.block_bytes // per_column))
+    path = folder / "buckets"
+    kind = DenseBuckets if source.nnz is None else SparseBuckets
+    buckets = kind(path, source.shape, np.dtype(source.block_dtype), width)
+    try:
+        for band in source.bands(n, stream.block_bytes):
+            for columns in source.cut(band, stream.block_bytes):
+                block = prepare(source.read(band, columns), by_rows=True, zero=False)
+                _put(buckets, block)
+        yield BucketSource(source, buckets, width)
+    finally:
+        buckets.close()
+
+
+def _put(buckets: DenseBuckets | SparseBuckets, block: Block) -> None:
+    if isinstance(block, DenseBlock):
+        assert isinstance(buckets, DenseBuckets)
+        buckets.put(block.rows, block.columns, block.view())
+    else:
+        assert isinstance(buckets, SparseBuckets)
+        indices: Array = block.indices
+        buckets.put(block.rows, block.indptr, indices, block.data)

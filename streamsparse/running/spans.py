@@ -1,0 +1,107 @@
+"""Spans, the fixed unit of summation, and the fixed tree that merges them (DESIGN decision 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streamsparse.accumulators.base import Each, State, shares
+from streamsparse.sources.base import Array, Interval
+
+ARITY = 16
+_MIN_WIDTH = 1 << 14
+_MAX_SPANS = 4096
+
+
+def span_width(*, d: int, state_columns: int) -> int:
+    """Return the columns per span: a power of two that depends on d and the size of Y or G alone.
+
+    A state has ``state_columns`` cells per row. Merging one cell costs about as much as reading a
+    few entries, so 32 columns per cell keep merging under a tenth of the pass. More than about
+    4,096 spans serve no one.
+    """
+    width = _MIN_WIDTH
+    while width < 32 * state_columns or width * _MAX_SPANS < d:
+        width *= 2
+    return width
+
+
+def span_count(*, d: int, width: int) -> int:
+    """Return the number of spans that cover d columns."""
+    return -(-d // width)
+
+
+def tree_depth(spans: int) -> int:
+    """Return the levels of the merge tree: the power of 16 that reaches the number of spans."""
+    depth = 0
+    while ARITY**depth < spans:
+        depth += 1
+    return depth
+
+
+def pieces_of(columns: Interval, width: int) -> Iterator[tuple[int, Interval]]:
+    """Yield (span index, interval) for the parts of ``columns`` that lie in one span each."""
+    start, stop = columns
+    while start < stop:
+        span = start // width
+        end = min(stop, (span + 1) * width)
+        yield span, (start, end)
+        start = end
+
+
+class MergeTree:
+    """Fold the states of spans 0, 1, 2, ... by a tree whose shape depends on their number alone.
+
+    Sixteen children are folded left to right into their parent, at every level; the tree holds one
+    partial state per level. Merging is addition, so a state that was folded can be used again.
+    """
+
+    def __init__(self) -> None:
+        self._levels: list[State | None] = []
+        self._counts: list[int] = []
+
+    def push(self, state: State, each: Each) -> State | None:
+        """Add the state of the next span; return a state that is free to be zeroed, if any."""
+        free: State | None = None
+        for level in range(len(self._levels) + 1):
+            if level == len(self._levels):
+                self._levels.append(None)
+                self._counts.append(0)
+            held = self._levels[level]
+            if held is None:
+                self._levels[level], self._counts[level] = state, 1
+                break
+            add_states(held, state, each)
+            self._counts[level] += 1
+            free = state
+            if self._counts[level] < ARITY:
+                break
+            state, self._levels[level] = held, None
+        return free
+
+    def result(self, each: Each) -> State:
+        """Return the sum of all states: what is left on each level, from the leaves up."""
+        total: State | None = None
+        for held in self._levels:
+            if held is None:
+                continue
+            if total is not None:
+                add_states(held, total, each)
+            total = held
+        assert total is not None
+        return total
+
+
+def add_states(into: State, other: State, each: Each) -> None:
+    """into += other, by shares of rows."""
+
+    def add_arrays(a: Array, b: Array) -> None:
+        parts = shares(a.shape[0], 64)
+
+        def add(part: int) -> None:
+            lo, hi = parts[part]
+            a[lo:hi] += b[lo:hi]
+
+        each(add, len(parts))
+
+    for a, b in zip(into, other, strict=True):
+        add_arrays(a, b)

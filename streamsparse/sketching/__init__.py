@@ -1,0 +1,1 @@
+"""What S is, as arithmetic on (seed, column), and how many rows it needs."""

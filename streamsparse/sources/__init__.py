@@ -1,0 +1,1 @@
+"""Read-only providers of blocks: every input, seen as X (n, d)."""

@@ -1,0 +1,54 @@
+"""Matrices in memory: NumPy arrays, read without a copy wherever their layout allows it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamsparse.errors import UnsupportedInputError
+from streamsparse.sources.base import (
+    Array,
+    DenseBlock,
+    DenseSource,
+    Interval,
+    as_block_dtype,
+    block_dtype_of,
+    check_shape,
+)
+
+
+class ArraySource(DenseSource):
+    """A two-dimensional array in memory, in any order and byte order.
+
+    Parameters
+    ----------
+    values : shape (n, d) if ``feature_axis`` is 1, (d, n) if it is 0.
+    feature_axis : axis of ``values`` along which the d columns of X lie.
+    """
+
+    def __init__(self, values: Array, *, feature_axis: int, name: str = "array") -> None:
+        if isinstance(values, np.ma.MaskedArray):
+            raise UnsupportedInputError(
+                f"{name} is a masked array; X has no masked entries: fill them first"
+            )
+        values = np.asarray(values)
+        self.name = name
+        self.block_dtype = block_dtype_of(values.dtype, name)
+        check_shape(values.shape, name)
+        self._X: Array = values if feature_axis == 1 else values.T
+        self.shape = check_shape(self._X.shape, name)
+        self.dtype = values.dtype
+        self.stored_bytes = values.nbytes
+        # astype of the whole array is a view for these dtypes and a second array for the others.
+        self._is_direct = values.dtype in (np.dtype(np.bool_), self.block_dtype)
+
+    def read(self, rows: Interval, columns: Interval) -> DenseBlock:
+        """Return one block; it shares memory with the array where its layout allows."""
+        X_block = self._X[rows[0] : rows[1], columns[0] : columns[1]]
+        if not self._is_direct:
+            return DenseBlock(rows, columns, as_block_dtype(np.asarray(X_block, order="C")))
+        flags = self._X.flags
+        if flags.c_contiguous:
+            return DenseBlock(rows, columns, as_block_dtype(self._X[rows[0] : rows[1]]), columns[0])
+        if flags.f_contiguous:
+            return DenseBlock(rows, columns, as_block_dtype(np.asarray(X_block, order="F")))
+        return DenseBlock(rows, columns, as_block_dtype(np.asarray(X_block, order="C")))

@@ -1,0 +1,258 @@
+"""What a source is: shape, dtype, the unit it reads, and blocks; plus the arithmetic they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from streamsparse.errors import BudgetTooSmallError, UnsupportedInputError
+from streamsparse.units import format_bytes
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+Interval: TypeAlias = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DenseBlock:
+    """A rectangle of X held in memory.
+
+    Attributes
+    ----------
+    rows, columns : half-open intervals of X that the block covers.
+    data : native-endian array of float32, float64 or an integer type, C- or F-contiguous. It may
+        hold more columns than the block: column ``columns[0]`` of X is ``data[:, offset]``.
+    offset : position in ``data`` of the first column of the block.
+    """
+
+    rows: Interval
+    columns: Interval
+    data: Array
+    offset: int = 0
+
+    def cut(self, start: int, stop: int) -> DenseBlock:
+        """Return the columns [start, stop) of X of this block, sharing its memory."""
+        return replace(self, columns=(start, stop), offset=self.offset + start - self.columns[0])
+
+    def view(self) -> Array:
+        """Return the block as an array of exactly its own shape."""
+        width = self.columns[1] - self.columns[0]
+        return self.data[:, self.offset : self.offset + width]
+
+
+@dataclass(frozen=True, slots=True)
+class SparseBlock:
+    """A rectangle of X in compressed form, indices sorted and unique within each row or column.
+
+    Attributes
+    ----------
+    rows, columns : half-open intervals of X that the block covers.
+    by_rows : True when ``indptr`` runs over rows (CSR), False when over columns (CSC).
+    indptr : int64, shape (rows + 1,) or (columns + 1,), starting at 0.
+    indices : int32 or int64, relative to the block: columns if ``by_rows``, else rows.
+    data : native-endian values, float32, float64 or an integer type.
+    """
+
+    rows: Interval
+    columns: Interval
+    by_rows: bool
+    indptr: Array
+    indices: Array
+    data: Array
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored entries."""
+        return int(self.data.shape[0])
+
+
+Block: TypeAlias = DenseBlock | SparseBlock
+
+
+class Source(Protocol):
+    """A read-only provider of blocks of X (n, d).
+
+    Attributes
+    ----------
+    name : what plans and errors call it.
+    shape : (n, d), the feature axis already resolved.
+    dtype : dtype as stored.
+    block_dtype : dtype of ``Block.data``: float16 arrives as float32, bool as uint8, either byte
+        order as native, everything else as it is.
+    nnz : stored entries of a sparse source, None for a dense one.
+    unit : (rows, columns) of the smallest region that can be read without reading anything else
+        (chunk, shard or dask chunk; n or d where that axis cannot be cut cheaply).
+    stored_bytes : bytes one pass reads from storage, before decoding where known.
+    read_overhead_bytes : most bytes one ``read`` holds beside the block it returns.
+    integrity : "checksummed" if every byte is covered by a checksum, else "structural".
+    """
+
+    name: str
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    block_dtype: np.dtype[Any]
+    nnz: int | None
+    unit: tuple[int, int]
+    stored_bytes: int
+    read_overhead_bytes: int
+    integrity: str
+
+    def verify(self) -> None:
+        """Check, from listings and metadata alone, that the whole source is there; may raise."""
+        ...
+
+    def bands(self, max_rows: int, max_bytes: int) -> list[Interval]:
+        """Cut [0, n) into row ranges of at most ``max_rows`` rows, on unit edges where possible.
+
+        Each range can then be read in blocks of at most ``max_bytes``.
+        """
+        ...
+
+    def cut(self, rows: Interval, max_bytes: int) -> Iterator[Interval]:
+        """Yield column ranges that cover [0, d) in order, each at most ``max_bytes`` in memory."""
+        ...
+
+    def read(self, rows: Interval, columns: Interval) -> Block:
+        """Read one block; safe to call from several threads at once."""
+        ...
+
+
+class SourceMixin:
+    """What every source does by means of the protocol alone: yield its blocks, name itself."""
+
+    def blocks(self: Source, max_bytes: int) -> Iterator[Block]:
+        """Yield blocks of at most ``max_bytes`` that cover X once, band of rows by band of rows."""
+        for rows in self.bands(self.shape[0], max_bytes):
+            for columns in self.cut(rows, max_bytes):
+                yield self.read(rows, columns)
+
+    def __repr__(self: Source) -> str:
+        n, d = self.shape
+        entries = "" if self.nnz is None else f", {self.nnz:,} entries"
+        return (
+            f"<{type(self).__name__} {self.name}: X is {n:,} x {d:,} {self.dtype}{entries}, "
+            f"{format_bytes(self.stored_bytes)} stored>"
+        )
+
+
+class DenseSource(SourceMixin):
+    """Base of dense sources on a regular grid of units; the subclass sets the rest and reads."""
+
+    name: str
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    block_dtype: np.dtype[Any]
+    nnz: int | None = None
+    unit: tuple[int, int] = (1, 1)
+    stored_bytes: int
+    read_overhead_bytes: int = 0
+    integrity: str = "structural"
+
+    def verify(self) -> None:
+        """Do nothing: opening it has checked all that can be checked without reading."""
+
+    def bands(self, max_rows: int, max_bytes: int) -> list[Interval]:
+        """Cut [0, n) into row ranges; inside a unit only where it has over ``max_rows`` rows."""
+        n, d = self.shape
+        unit = min(self.unit[0], n)
+        row_bytes = min(self.unit[1], d) * self.block_dtype.itemsize
+        check_unit_fits(
+            name=self.name, unit_bytes=min(unit, max_rows) * row_bytes, max_bytes=max_bytes
+        )
+        if max_rows >= unit:
+            return list(regular_intervals(n, unit, min(max_rows, max_bytes // row_bytes)))
+        return split_intervals(regular_intervals(n, unit, unit), max_rows)
+
+    def cut(self, rows: Interval, max_bytes: int) -> Iterator[Interval]:
+        """Yield column ranges of whole units, each at most ``max_bytes`` for these rows."""
+        d = self.shape[1]
+        unit = min(self.unit[1], d)
+        column_bytes = (rows[1] - rows[0]) * self.block_dtype.itemsize
+        check_unit_fits(name=self.name, unit_bytes=unit * column_bytes, max_bytes=max_bytes)
+        yield from regular_intervals(d, unit, max_bytes // column_bytes)
+
+
+def block_dtype_of(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
+    """Return the dtype in which blocks of ``dtype`` arrive.
+
+    Raises
+    ------
+    UnsupportedInputError : for complex, text, object, datetime, structured and extended floats.
+    """
+    if dtype.fields is None and dtype.subdtype is None:
+        if dtype == np.bool_:
+            return np.dtype(np.uint8)
+        if dtype.kind == "f" and dtype.itemsize <= 8:
+            return np.dtype(np.float32) if dtype.itemsize == 2 else dtype.newbyteorder("=")
+        if dtype.kind in "iu":
+            return dtype.newbyteorder("=")
+    raise UnsupportedInputError(
+        f"{name} has dtype {dtype}; X must be float16, float32, float64, an integer type or bool"
+    )
+
+
+def as_block_dtype(values: Array) -> Array:
+    """Return ``values`` in the dtype of blocks, without a copy where none is needed."""
+    if values.dtype == np.bool_:
+        return values.view(np.uint8)
+    if values.dtype.itemsize == 2 and values.dtype.kind == "f":
+        return values.astype(np.float32)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def check_shape(shape: tuple[int, ...], name: str) -> tuple[int, int]:
+    """Return the shape of a non-empty matrix.
+
+    Raises
+    ------
+    UnsupportedInputError : for other than two dimensions, or an empty axis.
+    """
+    if len(shape) != 2:
+        raise UnsupportedInputError(f"{name} has {len(shape)} dimensions; X must have 2")
+    if min(shape) < 1:
+        raise UnsupportedInputError(f"{name} has shape {shape}; X must not be empty")
+    return int(shape[0]), int(shape[1])
+
+
+def regular_intervals(length: int, unit: int, most: int) -> Iterator[Interval]:
+    """Yield intervals that cover [0, length): whole units, as many as fit in ``most``, or one."""
+    step = max(unit, most // unit * unit)
+    for start in range(0, length, step):
+        yield start, min(start + step, length)
+
+
+def split_intervals(intervals: Iterable[Interval], most: int) -> list[Interval]:
+    """Return ``intervals``, each cut into parts at most ``most`` long."""
+    return [
+        (start + low, start + high)
+        for start, stop in intervals
+        for low, high in regular_intervals(stop - start, 1, most)
+    ]
+
+
+def intervals_from_edges(edges: Array, most: int) -> Iterator[Interval]:
+    """Yield intervals between the increasing ``edges``, merging neighbours up to ``most`` wide."""
+    start, end = int(edges[0]), int(edges[0])
+    for edge in edges[1:].tolist():
+        if edge - start > most and end > start:
+            yield start, end
+            start = end
+        end = edge
+    if end > start:
+        yield start, end
+
+
+def check_unit_fits(*, name: str, unit_bytes: int, max_bytes: int) -> None:
+    """Refuse a block budget smaller than the smallest region the source can read.
+
+    Raises
+    ------
+    BudgetTooSmallError : with both numbers and the remedy.
+    """
+    if unit_bytes > max_bytes:
+        raise BudgetTooSmallError(
+            f"one unit of {name} needs {format_bytes(unit_bytes)} in memory but only "
+            f"{format_bytes(max_bytes)} of the budget is left for a block; raise memory or rechunk"
+        )

@@ -1,0 +1,173 @@
+"""Files in NumPy's ``.npy`` format, by positioned reads: a file that shrinks raises an error."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from streamsparse.errors import (
+    CorruptChunkError,
+    SourceNotFoundError,
+    StoreError,
+)
+from streamsparse.sources.base import (
+    Array,
+    DenseBlock,
+    DenseSource,
+    Interval,
+    block_dtype_of,
+    check_shape,
+    regular_intervals,
+)
+from streamsparse.units import format_bytes
+
+# Segments shorter than a page cost a page anyway.
+_PAGE_BYTES = 4096
+# float16 is widened through a buffer of this size.
+_WIDEN_BYTES = 1 << 20
+# No honest header of a plain dtype comes near this; a forged length cannot make us read more.
+_HEADER_BYTES = 1 << 17
+
+
+class NpySource(DenseSource):
+    """A two-dimensional ``.npy`` file in either order, never memory-mapped.
+
+    Parameters
+    ----------
+    path : the file; its array has shape (n, d) if ``feature_axis`` is 1, (d, n) if it is 0.
+    feature_axis : axis of the stored array along which the d columns of X lie.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, feature_axis: int) -> None:
+        self._path = Path(path)
+        self.name = str(path)
+        shape, is_fortran, self.dtype, self._start = _read_header(self._path)
+        self.block_dtype = block_dtype_of(self.dtype, self.name)
+        rows, columns = check_shape(shape, self.name)
+        self.shape = (rows, columns) if feature_axis == 1 else (columns, rows)
+        # The file is a C-ordered matrix: X itself, or X transposed.
+        self._is_transposed = (feature_axis == 0) != is_fortran
+        self._file_width = self.shape[0] if self._is_transposed else self.shape[1]
+        width = -(-_PAGE_BYTES // self.dtype.itemsize)
+        self.unit = (width, 1) if self._is_transposed else (1, width)
+        self.stored_bytes = rows * columns * self.dtype.itemsize
+        self.read_overhead_bytes = _WIDEN_BYTES if self._is_widened else 0
+        _check_size(self._path, self._start + self.stored_bytes)
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+
+    @property
+    def _is_widened(self) -> bool:
+        return self.dtype.kind == "f" and self.dtype.itemsize == 2
+
+    def read(self, rows: Interval, columns: Interval) -> DenseBlock:
+        """Read one block into fresh memory, C-contiguous or its transpose."""
+        if self._is_transposed:
+            return DenseBlock(rows, columns, self._read_file(columns, rows).T)
+        return DenseBlock(rows, columns, self._read_file(rows, columns))
+
+    def _read_file(self, lines: Interval, columns: Interval) -> Array:
+        out = np.empty((lines[1] - lines[0], columns[1] - columns[0]), self.block_dtype)
+        if self._is_widened:
+            self._read_widened(out, lines, columns)
+            return out
+        raw = out.view(self.dtype)
+        self._read_lines(raw, lines, columns)
+        if not self.dtype.isnative:
+            raw.byteswap(inplace=True)
+        return out
+
+    def _read_widened(self, out: Array, lines: Interval, columns: Interval) -> None:
+        entries = _WIDEN_BYTES // 2
+        for left, right in regular_intervals(out.shape[1], 1, entries):
+            for low, high in regular_intervals(out.shape[0], 1, entries // (right - left)):
+                raw = np.empty((high - low, right - left), self.dtype)
+                self._read_lines(
+                    raw,
+                    (lines[0] + low, lines[0] + high),
+                    (columns[0] + left, columns[0] + right),
+                )
+                out[low:high, left:right] = raw
+
+    def _read_lines(self, raw: Array, lines: Interval, columns: Interval) -> None:
+        itemsize, width = self.dtype.itemsize, self._file_width
+        view = raw.view(np.uint8).reshape(-1).data
+        start = self._start + (lines[0] * width + columns[0]) * itemsize
+        if columns[1] - columns[0] == width:
+            self._fill(view, start)
+            return
+        segment = raw.shape[1] * itemsize
+        for line in range(raw.shape[0]):
+            self._fill(view[line * segment : (line + 1) * segment], start)
+            start += width * itemsize
+
+    def _fill(self, view: memoryview, position: int) -> None:
+        done = 0
+        try:
+            while done < len(view):
+                count = os.preadv(self._open(), [view[done:]], position + done)
+                if count == 0:
+                    raise CorruptChunkError(
+                        f"{self.name} ends before byte {position + len(view):,}; "
+                        f"it was cut short after it was opened"
+                    )
+                done += count
+        except OSError as error:
+            raise StoreError(f"reading {self.name} failed: {error}") from error
+
+    def _open(self) -> int:
+        with self._lock:
+            if self._descriptor is None:
+                self._descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+                weakref.finalize(self, os.close, self._descriptor)
+            return self._descriptor
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Neither a lock nor a descriptor means anything in another process.
+        return {**self.__dict__, "_lock": None, "_descriptor": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+
+def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Return (shape, whether in Fortran order, dtype, position of the first byte of data)."""
+    try:
+        with path.open("rb") as file:
+            head = io.BytesIO(file.read(_HEADER_BYTES))
+    except FileNotFoundError as error:
+        raise SourceNotFoundError(f"there is nothing at {path}") from error
+    except OSError as error:
+        raise StoreError(f"opening {path} failed: {error}") from error
+    try:
+        # Version 3 exists for structured dtypes alone; read as version 2 it gives their dtype.
+        parse = (
+            npy_format.read_array_header_1_0
+            if npy_format.read_magic(head) == (1, 0)
+            else npy_format.read_array_header_2_0
+        )
+        shape, is_fortran, dtype = parse(head)
+    except Exception as error:
+        raise CorruptChunkError(f"{path} has no valid npy header: {error}") from error
+    return shape, bool(is_fortran), dtype, head.tell()
+
+
+def _check_size(path: Path, expected: int) -> None:
+    size = path.stat().st_size
+    if size < expected:
+        raise CorruptChunkError(
+            f"{path} is truncated: its header announces {format_bytes(expected)} "
+            f"({expected:,} bytes) but the file has {size:,}"
+        )
+
+
+def has_npy_suffix(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path names a ``.npy`` file."""
+    return os.fspath(path).lower().endswith(".npy")

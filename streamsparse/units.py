@@ -1,0 +1,48 @@
+"""Text for people: bytes, counts and durations, both ways."""
+
+from dask.utils import parse_bytes
+
+from streamsparse.errors import ParameterError
+
+_BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def format_bytes(count: float) -> str:
+    """Return ``count`` bytes as text with a binary unit, such as ``1.50 GiB``."""
+    value, unit = float(count), _BINARY_UNITS[0]
+    for unit in _BINARY_UNITS:
+        if abs(value) < 1024 or unit == _BINARY_UNITS[-1]:
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.2f} {unit}"
+
+
+def parse_memory(memory: int | str) -> int:
+    """Return a number of bytes given as an integer or as text with a unit (``"1 GiB"``, ``"512MB"``).
+
+    Raises
+    ------
+    ParameterError : if the text has no meaning or the number is not positive.
+    """
+    try:
+        count = parse_bytes(memory) if isinstance(memory, str) else int(memory)
+    except (ValueError, TypeError) as error:
+        raise ParameterError(
+            f"memory must be bytes or text with a unit such as '1 GiB', not {memory!r}"
+        ) from error
+    if count <= 0:
+        raise ParameterError(f"memory must be positive, not {memory!r}")
+    return int(count)
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as text with two significant units, such as ``2 min 05 s``."""
+    if seconds < 1:
+        return f"{seconds * 1e3:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"

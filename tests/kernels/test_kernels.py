@@ -1,0 +1,178 @@
+"""Every kernel against its slow twin."""
+
+import math
+
+import numpy as np
+import pytest
+import reference
+import scipy.sparse
+import strategies
+from streamsparse.kernels import gram, layout, norms, sketch
+from streamsparse.sketching.run_hash import SparseSign
+
+KERNEL_DTYPES = ["float32", "float64", "int8", "uint8", "int16", "int32", "int64"]
+
+
+def extents_of(matrix):
+    return np.stack([matrix.indptr[:-1], matrix.indptr[1:]]).astype(np.int64)
+
+
+@pytest.mark.parametrize("dtype", KERNEL_DTYPES)
+@pytest.mark.parametrize(("m", "s"), [(64, 1), (130, 2), (512, 8), (20, 8)])
+def test_sketch_dense__adds_exactly_X_times_S(dtype, m, s):
+    X = strategies.integer_matrix(19, 300, dtype)
+    operator = SparseSign.make(d=300, m=m, s=s, seed=4)
+    offsets, signs = operator.tables(0, -(-300 // operator.run))
+    padded = np.zeros((19, operator.padded_m))
+    sketch.sketch_dense(X, 0, 300, 0, operator.run, offsets, signs, padded)
+    expected = X.astype(float) @ reference.dense_S(d=300, m=m, s=s, seed=4).T
+    scale = math.sqrt(operator.s)
+    np.testing.assert_array_equal(operator.fold_padding(padded), expected / scale)
+
+
+@pytest.mark.parametrize("start", [1, 37, 64, 100, 299])
+def test_sketch_dense__begins_anywhere_inside_a_run(start):
+    X = strategies.integer_matrix(5, 300, "int32")
+    operator = SparseSign.make(d=300, m=256, s=4, seed=4)
+    padded = np.zeros((5, operator.padded_m))
+    first = start // 64
+    offsets, signs = operator.tables(first, -(-300 // 64))
+    sketch.sketch_dense(X, start, 300, start - 64 * first, 64, offsets, signs, padded)
+    S = reference.dense_S(d=300, m=256, s=4, seed=4)
+    np.testing.assert_array_equal(
+        operator.fold_padding(padded), X[:, start:].astype(float) @ S[:, start:].T / 2
+    )
+
+
+@pytest.mark.parametrize("dtype", KERNEL_DTYPES)
+@pytest.mark.parametrize("origin", [0, 100])
+def test_sketch_sparse__adds_exactly_X_times_S(dtype, origin):
+    dense = strategies.integer_matrix(11, 200, dtype) * (np.arange(200) % 3 == 0)
+    X = scipy.sparse.csr_array(dense.astype(dtype))
+    operator = SparseSign.make(d=400, m=130, s=2, seed=8)
+    run = operator.run
+    first = origin // run
+    offsets, signs = operator.tables(first, -(-(origin + 200) // run))
+    padded = np.zeros((11, operator.padded_m))
+    phase = origin - first * run
+    sketch.sketch_sparse(
+        extents_of(X), X.indices, X.data, phase, run, offsets, signs, padded
+    )
+    S = reference.dense_S(d=400, m=130, s=2, seed=8)[:, origin : origin + 200]
+    np.testing.assert_array_equal(
+        operator.fold_padding(padded), dense.astype(float) @ S.T / math.sqrt(2)
+    )
+
+
+@pytest.mark.parametrize("phase", [0, 1, 63])
+@pytest.mark.parametrize("width", [1, 63, 64, 65, 200])
+def test_norms__dense_and_sparse_give_the_same_bits(phase, width):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((7, width)) * (rng.random((7, width)) < 0.5)
+    lanes = [np.zeros((7, norms.LANES)) for _ in range(3)]
+    norms.norms_dense(X, 0, width, phase, lanes[0])
+    by_rows, by_columns = scipy.sparse.csr_array(X), scipy.sparse.csc_array(X)
+    norms.norms_sparse_rows(extents_of(by_rows), by_rows.indices, by_rows.data, phase, lanes[1])
+    norms.norms_sparse_columns(
+        extents_of(by_columns), by_columns.indices, by_columns.data, phase, lanes[2]
+    )
+    np.testing.assert_array_equal(lanes[0], lanes[1])
+    np.testing.assert_array_equal(lanes[0], lanes[2])
+    expected = np.zeros((7, norms.LANES))
+    for j in range(width):
+        expected[:, (phase + j) % norms.LANES] += X[:, j] * X[:, j]
+    np.testing.assert_array_equal(lanes[0], expected)
+
+
+def test_fill_tile__copies_columns_to_their_place():
+    X = strategies.integer_matrix(4, 10, "int8")
+    tile = np.zeros((4, 8), np.float32)
+    gram.fill_tile(X, 3, 7, 2, tile)
+    expected = np.zeros((4, 8), np.float32)
+    expected[:, 2:6] = X[:, 3:7]
+    np.testing.assert_array_equal(tile, expected)
+
+
+def test_fill_tile_columns__writes_zeros_too():
+    X = scipy.sparse.csc_array(np.array([[1, 0, 2], [0, 0, 3]], np.float64))
+    tile = np.full((2, 4), 9.0)
+    gram.fill_tile_columns(extents_of(X), X.indices, X.data, np.array([2, 0]), 1, tile)
+    np.testing.assert_array_equal(tile, [[9, 2, 1, 9], [9, 3, 0, 9]])
+
+
+def test_normalise_rows__is_exact_and_bounds_every_row_by_one():
+    X = strategies.named_matrices()["norms 1e-18 to 1e18"][:, :64].copy()
+    scaled, exponents = X.copy(), np.zeros(X.shape[0], np.int64)
+    gram.normalise_rows(60, exponents, scaled)
+    largest = np.abs(scaled[:, :60]).max(axis=1)
+    assert ((largest >= 0.5) & (largest < 1)).all()
+    np.testing.assert_array_equal(np.ldexp(scaled[:, :60], exponents[:, None]), X[:, :60])
+    np.testing.assert_array_equal(scaled[:, 60:], X[:, 60:])
+
+
+def test_add_scaled__undoes_the_normalisation():
+    product = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    G = np.ones((2, 2))
+    gram.add_scaled(product, np.array([1, -1]), np.array([0, 3]), G)
+    np.testing.assert_array_equal(G, [[3.0, 33.0], [2.5, 17.0]])
+
+
+@pytest.mark.parametrize("edges", [[0, 9], [0, 4, 9], [0, 1, 2, 9]])
+def test_scatter_columns__equals_the_gram_matrix_exactly(edges):
+    dense = strategies.integer_matrix(9, 40, "int16") * (np.arange(40) % 2)
+    X = scipy.sparse.csc_array(dense)
+    G = np.zeros((9, 9))
+    columns = np.arange(40)
+    for lo, hi in zip(edges[:-1], edges[1:], strict=True):
+        gram.scatter_columns(extents_of(X), X.indices, X.data, columns, lo, hi, G)
+    np.testing.assert_array_equal(G, np.tril(reference.gram(dense)))
+
+
+def test_rows_sparse__multiplies_by_the_sample():
+    dense = strategies.integer_matrix(6, 20, "int8") * (np.arange(20) % 3 == 0)
+    X = scipy.sparse.csr_array(dense)
+    sample = dense[[1, 4]].astype(float)
+    used = np.flatnonzero(sample.any(axis=0))
+    slots = np.full(20, -1, np.int32)
+    slots[used] = np.arange(used.size)
+    out = np.zeros((6, 2))
+    compact = np.ascontiguousarray(sample[:, used].T)
+    gram.rows_sparse(extents_of(X), X.indices, X.data, slots, compact, out)
+    np.testing.assert_array_equal(out, dense.astype(float) @ sample.T)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (33, 70), (64, 32)])
+def test_transpose__copies_every_entry(shape):
+    X = strategies.integer_matrix(*shape, "int64", high=10**6)
+    out = np.empty(shape[::-1], np.int64)
+    layout.transpose(X, out)
+    np.testing.assert_array_equal(out, X.T)
+
+
+def test_transpose_compressed__turns_rows_into_columns_in_order():
+    X = strategies.sparse_matrix(13, 29, 0.3)
+    heads, minors = np.zeros(30, np.int64), np.empty(X.nnz, np.int32)
+    values = np.empty(X.nnz, X.dtype)
+    layout.transpose_compressed(X.indptr.astype(np.int64), X.indices, X.data, heads, minors, values)
+    expected = X.tocsc()
+    np.testing.assert_array_equal(heads, expected.indptr)
+    np.testing.assert_array_equal(minors, expected.indices)
+    np.testing.assert_array_equal(values, expected.data)
+
+
+@pytest.mark.parametrize("limit", [0, 3, 7, 100])
+def test_advance__finds_the_first_index_at_or_after_the_limit(limit):
+    indices = np.array([0, 3, 7, 1, 2, 9, 5])
+    starts, ends = np.array([0, 3, 6, 7]), np.array([3, 6, 7, 7])
+    stops = np.empty(4, np.int64)
+    layout.advance(starts, ends, indices, limit, stops)
+    expected = [
+        a + int(np.searchsorted(indices[a:b], limit)) for a, b in zip(starts, ends, strict=True)
+    ]
+    assert stops.tolist() == expected
+
+
+def test_zero_nonfinite__replaces_and_counts():
+    values = np.array([[1.0, np.nan], [np.inf, -np.inf]])
+    assert layout.zero_nonfinite(values) == 3
+    np.testing.assert_array_equal(values, [[1, 0], [0, 0]])

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import reference
+from hypothesis import given
+from hypothesis import strategies as st
+from streamsparse.errors import ParameterError
+from streamsparse.sketching.run_hash import SparseSign, hash_words
+
+GOLDEN_WORDS = ['680ba744316ce225', '80c69999bd5f51fa', '036f54973d23012d']
+GOLDEN_OFFSETS = [[468, 1068, 1495, 1818, 2304, 3085, 3600, 4072], [207, 667, 1303, 1875, 2576, 2964, 3639, 4371]]
+GOLDEN_SIGNS = [['967e4344d7fc0588', 'a35d25230a509137'], ['88c472b28335ac53', '33217a60f35fb06c']]
+
+
+@given(
+    seed=st.integers(0, 2**64 - 1),
+    keys=st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20),
+    stream=st.integers(0, 2**40),
+)
+def test_hash_words__equals_the_integer_twin(seed, keys, stream):
+    words = hash_words(seed=seed, keys=np.array(keys, np.uint64), stream=stream)
+    assert words.tolist() == [reference.hash_word(seed, key, stream) for key in keys]
+
+
+def test_hash_words__golden_values_pin_the_hash_for_ever():
+    words = hash_words(seed=12345, keys=np.array([0, 1, 2**40], np.uint64), stream=3)
+    assert [f"{word:016x}" for word in words.tolist()] == GOLDEN_WORDS
+
+
+def test_tables__golden_values_pin_offsets_and_signs_for_ever():
+    operator = SparseSign.make(d=10**6, m=4096, s=8, seed=7)
+    offsets, signs = operator.tables(3, 5)
+    assert offsets.tolist() == GOLDEN_OFFSETS
+    assert [[f"{word:016x}" for word in row] for row in signs[:, :2].tolist()] == GOLDEN_SIGNS
+
+
+@pytest.mark.parametrize(
+    ("m", "s", "run"),
+    [(4096, 8, 64), (512, 8, 64), (511, 8, 32), (100, 8, 8), (8, 8, 1), (3, 8, 1), (64, 1, 64)],
+)
+def test_make__run_is_the_largest_power_of_two_below_every_width(m, s, run):
+    operator = SparseSign.make(d=1000, m=m, s=s, seed=0)
+    assert operator.run == run
+    assert sum(operator.widths) == m
+    assert max(operator.widths) - min(operator.widths) <= 1
+    assert operator.run <= min(operator.widths)
+
+
+def test_make__columns_of_one_run_never_share_a_bucket_of_a_replicate():
+    S = reference.dense_S(d=640, m=130, s=2, seed=5)
+    run = SparseSign.make(d=640, m=130, s=2, seed=5).run
+    for q in range(640 // run):
+        columns = S[:, q * run : (q + 1) * run]
+        assert (np.abs(columns).sum(axis=1) <= 1).all()
+
+
+def test_from_dict__gives_the_same_operator_and_refuses_another_hash():
+    operator = SparseSign.make(d=1000, m=64, s=4, seed=9)
+    assert SparseSign.from_dict(operator.to_dict()) == operator
+    with pytest.raises(ParameterError, match="hash version 99"):
+        SparseSign.from_dict(operator.to_dict() | {"hash_version": 99})
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5, True, None])
+def test_make__refuses_a_seed_that_is_not_64_bits(seed):
+    with pytest.raises(ParameterError, match="seed"):
+        SparseSign.make(d=10, m=4, s=1, seed=seed)
+
+
+@pytest.mark.parametrize("s", [1, 2, 4, 8])
+def test_S__every_column_has_s_signs_one_per_replicate(s):
+    S = reference.dense_S(d=300, m=96, s=s, seed=1)
+    assert (np.abs(S).sum(axis=0) == s).all()
+
+
+@pytest.mark.parametrize("s", [1, 8])
+def test_S__signs_and_offsets_are_uniform(s):
+    # Chi-square over the buckets of one replicate, 4,000 runs: mean w - 1, variance 2 (w - 1).
+    operator = SparseSign.make(d=1, m=64 * s, s=s, seed=3)
+    offsets, signs = operator.tables(0, 4000)
+    width = operator.widths[0]
+    for t in range(s):
+        start = offsets[:, t] - t * (width + operator.run - 1)
+        counts = np.bincount(start, minlength=width)
+        chi_square = ((counts - 4000 / width) ** 2 / (4000 / width)).sum()
+        assert abs(chi_square - (width - 1)) < 6 * np.sqrt(2 * (width - 1))
+        ones = sum(bin(word).count("1") for word in signs[:, t].tolist())
+        assert abs(ones - 4000 * 32) < 6 * np.sqrt(4000 * 64 / 4)

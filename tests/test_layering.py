@@ -1,0 +1,85 @@
+"""Imports point down: the folder listing is the architecture (DESIGN.md)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "streamsparse"
+
+# A unit imports only units with a smaller number; equal numbers are strangers.
+LAYERS = {
+    "errors": 0,
+    "units": 1,
+    "checks": 1,
+    "sources": 2,
+    "storing": 2,
+    "kernels": 3,
+    "sketching": 3,
+    "dense": 3,
+    "accumulators": 4,
+    "running": 5,
+    "methods": 6,
+    "result": 7,
+    "api": 8,
+    "__init__": 9,
+    "demo": 10,
+    "cli": 11,
+    "__main__": 12,
+}
+
+# The one file per job in which a third party may be imported.
+HOMES = {
+    "numba": {"kernels/jit.py"},
+    "click": {"cli"},
+    "tqdm": {"running/progress.py"},
+    "threadpoolctl": {"running/local.py", "dense/linalg.py", "methods", "cli/doctor.py"},
+}
+
+
+def modules():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def unit_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Yield every absolute module name a file imports, function-level imports included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "streamsparse":
+                for alias in node.names:
+                    known = alias.name in LAYERS
+                    yield f"streamsparse.{alias.name}" if known else "streamsparse.__init__"
+            else:
+                yield node.module
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_layering__imports_point_down(path):
+    here = unit_of(path)
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] != "streamsparse":
+            continue
+        there = parts[1] if len(parts) > 1 else "__init__"
+        if there != here:
+            assert LAYERS[there] < LAYERS[here], f"{here} imports {there}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_layering__third_parties_stay_in_their_home(path):
+    relative = path.relative_to(PACKAGE)
+    for name in imported(path):
+        homes = HOMES.get(name.split(".")[0])
+        if homes is not None:
+            assert str(relative) in homes or relative.parts[0] in homes, f"{name} in {relative}"
+
+
+def test_layering__every_unit_has_a_layer():
+    assert {unit_of(path) for path in modules()} <= set(LAYERS)
