@@ -1,7 +1,6 @@
 """Checks of parameters: one function per kind, one wording per kind, before any read."""
 
 from numbers import Integral, Real
-from typing import cast
 
 from streamsparse.errors import ParameterError
 
@@ -49,4 +48,4 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
     if value not in choices:
         listed = ", ".join(repr(choice) for choice in choices)
         raise ParameterError(f"{name} must be one of {listed}, not {value!r}")
-    return cast(str, value)
+    return str(value)

@@ -1,4 +1,4 @@
-"""Every exception and warning of the library; each error is also the builtin a caller would expect."""
+"""Every exception and warning of the library; errors have builtin parents as well."""
 
 
 class StreamSparseError(Exception):
@@ -30,7 +30,7 @@ class BadStructureError(StreamSparseError, ValueError):
 
 
 class NonFiniteError(StreamSparseError, ValueError):
-    """X holds NaN or infinity, or its squares overflow float64; the message names row and column."""
+    """X holds NaN or infinity, at the row and column named, or its squares overflow float64."""
 
 
 class BudgetTooSmallError(StreamSparseError, MemoryError):

@@ -18,7 +18,7 @@ def format_bytes(count: float) -> str:
 
 
 def parse_memory(memory: int | str) -> int:
-    """Return a number of bytes given as an integer or as text with a unit (``"1 GiB"``, ``"512MB"``).
+    """Return a number of bytes given as an integer or as text with a unit, such as ``"1 GiB"``.
 
     Raises
     ------

@@ -20,7 +20,7 @@ def hash_word(seed, key, stream):
 
 
 def dense_S(*, d, m, s, seed):
-    """The matrix S (m, d) of THEORY 7.1, times sqrt(s): entries -1, 0, 1, built column by column."""
+    """The matrix S (m, d) of THEORY 7.1, times sqrt(s): entries -1, 0, 1, column by column."""
     s = min(s, m)
     run = min(64, 2 ** int(math.log2(m // s)))
     S = np.zeros((m, d))
@@ -38,7 +38,9 @@ def dense_S(*, d, m, s, seed):
 
 def sketch(X, *, m, s, seed):
     """Y = X S^T, columns added one by one within a span of any width (exact for integers)."""
-    return X.astype(np.float64) @ dense_S(d=X.shape[1], m=m, s=s, seed=seed).T / math.sqrt(min(s, m))
+    return (
+        X.astype(np.float64) @ dense_S(d=X.shape[1], m=m, s=s, seed=seed).T / math.sqrt(min(s, m))
+    )
 
 
 def gram(X):

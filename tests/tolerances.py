@@ -1,4 +1,4 @@
-"""Where every tolerance comes from: a-priori rounding bounds (Higham, section 3) and binomial counts."""
+"""Where tolerances come from: a-priori rounding bounds (Higham, section 3), binomial counts."""
 
 import numpy as np
 from scipy.stats import binom

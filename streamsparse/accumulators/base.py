@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol, TypeAlias
 
 from streamsparse.sources.base import Array, Interval
@@ -50,12 +51,9 @@ class SparsePiece:
 Piece: TypeAlias = DensePiece | SparsePiece
 
 
-class Each(Protocol):
-    """The runner's threads: call ``task(k)`` for k in range(count), in any order, and wait."""
-
-    def __call__(self, task: Callable[[int], None], count: int) -> None:
-        """Run and wait; the first exception is raised."""
-        ...
+# The runner's threads: each(task, count) calls task(k) for k in range(count), in any order, waits,
+# and raises the first exception.
+Each: TypeAlias = Callable[[Callable[[int], None], int], None]
 
 
 class Accumulator(Protocol):
@@ -86,4 +84,4 @@ def shares(rows: int, least: int) -> list[Interval]:
     """Cut ``rows`` rows into at most 64 contiguous shares of at least ``least`` rows."""
     count = max(1, min(64, rows // least))
     edges = [rows * k // count for k in range(count + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))

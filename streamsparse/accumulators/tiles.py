@@ -1,8 +1,9 @@
 """Columns gathered into tiles of fixed width, the only shapes that BLAS ever sees.
 
-BLAS results depend on the shape of the call. Columns are therefore copied, in column order from the
-start of a span, into tiles of 256 columns, and every product is one call on bands of 256 rows of one
-tile: the same calls for any chunk grid, block width or number of threads, hence the same bits.
+BLAS results depend on the shape of the call. Columns are therefore copied, in column order from
+the start of a span, into tiles of 256 columns, and every product is one call on bands of 256 rows
+of one tile: the same calls for any chunk grid, block width or number of threads, hence the same
+bits.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from streamsparse.sources.base import Array, Interval
 
 TILE_WIDTH = 256
 BAND_ROWS = 256
-_STACK_BYTES = 4 << 20
+# A stack takes STACK_BYTES, or one tile where that is more: at most STACK_CELLS float64 per row.
+STACK_BYTES = 4 << 20
+STACK_CELLS = TILE_WIDTH + 1
 
 _NARROW = {np.dtype(np.int8), np.dtype(np.uint8)}
 
@@ -40,12 +43,8 @@ def product_dtype(block_dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
 
 def tiles_per_stack(rows: int, block_dtype: np.dtype[np.generic]) -> int:
     """Return how many tiles to fill before draining: about 4 MiB of them, 1 to 16."""
-    return max(1, min(16, _STACK_BYTES // stack_bytes(rows, 1, block_dtype)))
-
-
-def stack_bytes(rows: int, count: int, block_dtype: np.dtype[np.generic]) -> int:
-    """Return the memory of a stack of ``count`` tiles, in bytes."""
-    return rows * count * (TILE_WIDTH * product_dtype(block_dtype).itemsize + 8)
+    tile_bytes = rows * TILE_WIDTH * product_dtype(block_dtype).itemsize
+    return max(1, min(16, STACK_BYTES // tile_bytes))
 
 
 def row_bands(rows: int) -> list[Interval]:
@@ -152,7 +151,7 @@ class Tile:
 
 
 def add_product(left: Tile, right: Tile, out: Array) -> None:
-    """out += left right^T in float64. Shapes: (a, width), (b, width), (a, b)."""
+    """Add left right^T to ``out`` in float64. Shapes: (a, width), (b, width), (a, b)."""
     product = left.values @ right.values.T
     if left.exponents is None or right.exponents is None:
         out += product

@@ -30,7 +30,7 @@ def check_request(
     s: int,
     has_output: bool,
 ) -> Request:
-    """Return the request, every parameter checked; raises ParameterError naming the first bad one."""
+    """Return the request, every parameter checked; ParameterError names the first bad one."""
     if method in _LATER_METHODS:
         raise ParameterError(
             f"method {method!r} is not available in this version; use one of {METHODS}"
@@ -81,7 +81,9 @@ def check_policies(*, missing: str, nonfinite: str) -> None:
 
 
 def refuse_unavailable(**arguments: tuple[object, object]) -> None:
-    """Refuse arguments of the contract that this version cannot honour: name=(given, only value)."""
+    """Refuse what this version cannot honour; arguments are name=(given, only value)."""
     for name, (given, only) in arguments.items():
         if given != only:
-            raise ParameterError(f"{name}={given!r} is not available in this version; leave it {only!r}")
+            raise ParameterError(
+                f"{name}={given!r} is not available in this version; leave it {only!r}"
+            )

@@ -256,7 +256,7 @@ def _gram(X_or_G: Any, *, memory: int | str, feature_axis: int) -> Array:
 
 
 def _matrix(name: str, values: npt.ArrayLike) -> Array:
-    matrix = np.asarray(values[:] if hasattr(values, "store") else values, np.float64)
+    matrix = np.asarray(values, np.float64)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ParameterError(f"{name} must have shape (n, m), not {matrix.shape}")
     return matrix

@@ -213,9 +213,7 @@ def sparsify(
 
     with (
         PeakMemory() as peak,
-        show_progress(
-            progress, label=chosen.method, total=chosen.stream.bytes_to_read
-        ) as bar,
+        show_progress(progress, label=chosen.method, total=chosen.stream.bytes_to_read) as bar,
     ):
         execution = Execution(available_threads(), nonfinite == "zero", bar)
         job = Job(source, chosen, execution, writer=None)
@@ -228,9 +226,7 @@ def sparsify(
     return result
 
 
-def _reduce_to(
-    job: Job, target: Path, overwrite: bool, started: float, peak: PeakMemory
-) -> Result:
+def _reduce_to(job: Job, target: Path, overwrite: bool, started: float, peak: PeakMemory) -> Result:
     """Run the plan and write the result beside its target; Y goes to disk by bands if it must."""
     with staged(target, overwrite=overwrite) as temporary:
         plan = job.plan
@@ -243,12 +239,9 @@ def _reduce_to(
             writer = ResultWriter(temporary, *Y.shape)
             writer.write_rows(0, Y)
         assert writer is not None
-        writer.flush()
         if errors is None:
             F_I = sampled_gram_rows(writer.Y, reduction.sample)
-            errors = measure_sampled(
-                G_I=reduction.G_I, F_I=F_I, r=reduction.r, beta=plan.beta
-            )
+            errors = measure_sampled(G_I=reduction.G_I, F_I=F_I, r=reduction.r, beta=plan.beta)
         result = _result(job, reduction, writer.Y, errors, started, peak)
         results.finish_writing(writer, result)
     return results.with_stored(result, target)

@@ -73,8 +73,10 @@ def build_corpus(
         raise SourceNotFoundError(f"there are no Python source files below {root}")
     counted = [_count_file(file, features) for file in files]
     lengths = [columns.size for columns, _ in counted]
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
     indices = np.concatenate([columns for columns, _ in counted])
+    # One dtype for both, or scipy widens the indices.
+    index_dtype = indices.dtype if indices.size <= np.iinfo(np.int32).max else np.int64
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(index_dtype)
     data = np.concatenate([weights for _, weights in counted])
     X = scipy.sparse.csr_array((data, indices, indptr), shape=(len(files), features))
     _weight_rows(X, r)

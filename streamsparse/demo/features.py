@@ -23,7 +23,7 @@ NUM_DIRECTIONS = 64
 _BANDWIDTH = 0.5
 # Columns are made in aligned groups of this many, so that the bits of one never depend on which
 # others are asked for: products of equal shape round alike.
-_GROUP = 256
+_GROUP = 1024
 
 
 def project_documents(X: scipy.sparse.csr_array, seed: int) -> Array:
@@ -62,7 +62,7 @@ def random_fourier_block(P: Array, start: int, stop: int, *, d: int, seed: int) 
 
 
 def _directions(first: int, seed: int) -> tuple[Array, Array]:
-    """Return omega (64, 256), normal with deviation 1 / s, and shifts (256,) in [0, 2 pi)."""
+    """Return omega (64, 1024), normal with deviation 1 / s, and shifts (1024,) in [0, 2 pi)."""
     keys = np.arange(first, first + _GROUP, dtype=np.uint64)
     uniform = np.stack(
         [
@@ -94,10 +94,12 @@ def write_dense_features(
 
     Notes
     -----
-    Memory: about three chunks.
+    Memory: about three chunks, or three groups of 1024 columns where chunks are smaller.
     """
     n = corpus.X.shape[0]
     width = max(1, chunk_bytes // (4 * n))
+    if width > _GROUP:
+        width -= width % _GROUP
     d = width * max(1, -(-size_bytes // (4 * n * width)))
     P = project_documents(corpus.X, seed)
     writer = DenseWriter(path, (n, d), np.dtype(np.float32), (n, width))

@@ -9,21 +9,22 @@ from streamsparse.sources.base import Array
 
 def softmax_rows(logits: Array) -> Array:
     """Return exp(logits) with every row divided by its sum, stably. Shape (rows, n)."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    shifted: Array = logits - logits.max(axis=1, keepdims=True)
     np.exp(shifted, out=shifted)
     shifted /= shifted.sum(axis=1, keepdims=True)
     return shifted
 
 
 def row_distances(G_rows: Array, F_rows: Array, *, beta: float, mask_rows: Array | None) -> Array:
-    """Return for each row the L1 distance of softmax(beta F) from softmax(beta G). Shape (rows,)."""
+    """Return the L1 distance of softmax(beta F) from softmax(beta G), for each row."""
     P = softmax_rows(masked(beta * G_rows, mask_rows))
     P -= softmax_rows(masked(beta * F_rows, mask_rows))
-    return np.abs(P).sum(axis=1)
+    distances: Array = np.abs(P).sum(axis=1)
+    return distances
 
 
 def masked(logits: Array, mask_rows: Array | None) -> Array:
-    """Return logits with a boolean (True: may look) or additive mask applied; None changes nothing."""
+    """Return logits with a boolean (True: may look) or additive mask applied, if any."""
     if mask_rows is None:
         return logits
     if mask_rows.dtype == np.bool_:

@@ -98,7 +98,7 @@ class Certificate:
 
     @property
     def entry_error(self) -> Measure | None:
-        """max |E_ij| / r."""
+        """Max |E_ij| / r."""
         return self.errors.entry
 
     @property
@@ -136,19 +136,19 @@ class Certificate:
     def from_dict(cls, fields: dict[str, Any]) -> Certificate:
         """Return the certificate that :meth:`to_dict` described."""
         rest = dict(fields)
-        measures = [
-            None if measure is None else Measure(**measure)
-            for measure in (
-                rest.pop(name)
-                for name in (
-                    "spectral_error",
-                    "entry_error",
-                    "attention_error",
-                    "uniform_attention_error",
-                )
-            )
-        ]
-        return cls(errors=Errors(*measures, checked_rows=rest.pop("checked_rows")), **rest)
+
+        def measure(name: str) -> Measure | None:
+            stored = rest.pop(name)
+            return None if stored is None else Measure(**stored)
+
+        errors = Errors(
+            spectral=measure("spectral_error"),
+            entry=measure("entry_error"),
+            attention=measure("attention_error"),
+            uniform=measure("uniform_attention_error"),
+            checked_rows=rest.pop("checked_rows"),
+        )
+        return cls(errors=errors, **rest)
 
     def __str__(self) -> str:
         """Return the certificate as lines of at most 80 columns."""
@@ -168,7 +168,7 @@ def _describe(certificate: Certificate) -> Iterator[str]:
         if measure is None:
             yield f"  {label:<36} not measured"
         else:
-            kind = measure.kind
+            kind: str = measure.kind
             if measure.confidence is not None:
                 kind += f", confidence {measure.confidence:.0%}"
             yield f"  {label:<36} {measure.value:<10.4g} {kind}"
@@ -194,9 +194,7 @@ def _describe_rows(c: Certificate) -> str:
     )
 
 
-def measure_exactly(
-    *, G: Array, Y: Array, r: float, beta: float, spectral: float | None
-) -> Errors:
+def measure_exactly(*, G: Array, Y: Array, r: float, beta: float, spectral: float | None) -> Errors:
     """Measure every row of E = Y Y^T - G, in chunks of rows. ``spectral`` is passed through.
 
     Shapes: G (n, n), Y (n, m). Memory: about 128 MiB beside the inputs.

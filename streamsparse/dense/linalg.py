@@ -16,9 +16,7 @@ def eigenpairs(G: Array) -> tuple[Array, Array]:
     thread, because the bits must not depend on how many there are.
     """
     with threadpool_limits(limits=1):
-        values, vectors = scipy.linalg.eigh(
-            G, driver="evd", overwrite_a=True, check_finite=False
-        )
+        values, vectors = scipy.linalg.eigh(G, driver="evd", overwrite_a=True, check_finite=False)
     values, vectors = values[::-1], vectors[:, ::-1]
     largest = np.abs(vectors).argmax(axis=0)
     signs = np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)

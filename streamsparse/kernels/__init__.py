@@ -1,1 +1,1 @@
-"""Loops over arrays, compiled: serial, nogil, no allocation per element, result in the last argument."""
+"""Compiled loops over arrays: serial, nogil, no allocation, result in the last argument."""

@@ -1,4 +1,4 @@
-"""Parts of G = X X^T that BLAS does not do: filling tiles, scaling them, adding them, scattering."""
+"""What BLAS does not do for G = X X^T: fill tiles, scale them, add them, scatter columns."""
 
 from __future__ import annotations
 

@@ -34,8 +34,10 @@ def kernel(function: Function) -> Function:
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     import numba  # noqa: PLC0415 - 0.3 s that a caller who never runs a pass need not pay
 
-    options = {"nogil": True, "error_model": "numpy"}
+    def compiled(*, cache: bool) -> Callable[..., Any]:
+        return numba.njit(nogil=True, error_model="numpy", cache=cache)(function)
+
     try:
-        return cast(Callable[..., Any], numba.njit(cache=True, **options)(function))
+        return compiled(cache=True)
     except RuntimeError:  # numba: "cannot cache function: no locator available"
-        return cast(Callable[..., Any], numba.njit(**options)(function))
+        return compiled(cache=False)

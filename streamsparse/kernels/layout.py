@@ -63,7 +63,7 @@ def advance(starts: Array, ends: Array, indices: Array, limit: int, stops: Array
 
 @kernel
 def zero_nonfinite(values: Array) -> int:
-    """Replace NaN and infinities by zero in place; return how many. Shape: values (rows, columns)."""
+    """Replace NaN and infinities by zero in place; return how many. Shape: (rows, columns)."""
     count = 0
     for i in range(values.shape[0]):
         x = values[i]

@@ -48,9 +48,7 @@ def make_check_plan(
 ) -> Plan:
     """Plan a pass that only checks a given Y (n, m); ``exact`` computes the whole of G."""
     needs = exact_needs(facts) if exact else rows_needs(facts, m=m, count=checked_rows)
-    stream = plan_stream(
-        facts=facts, needs=needs, memory_budget=request.memory, has_output=False
-    )
+    stream = plan_stream(facts=facts, needs=needs, memory_budget=request.memory, has_output=False)
     entries = facts.nnz if facts.nnz is not None else facts.n * facts.d
     work = 2 * checked_rows * entries / _GRAM_FLOPS / threads
     plan = _plan(facts, request, stream, work, 0.0, why="a check of Y", method="certify")
@@ -124,7 +122,13 @@ def _plan_sketch(facts: Facts, request: Request, *, why: str, threads: int) -> P
     factorises = _factorises(facts, request, columns)
     finish = facts.n**2 * (2 * columns + 30 * facts.n) / _DENSE_FLOPS if factorises else 0.0
     plan = _plan(
-        facts, request, stream, work, finish, why="; ".join(filter(None, [why, reason])), method="sketch"
+        facts,
+        request,
+        stream,
+        work,
+        finish,
+        why="; ".join(filter(None, [why, reason])),
+        method="sketch",
     )
     m = columns if not factorises else None
     return replace(
@@ -181,7 +185,14 @@ def _sketch_stream(facts: Facts, request: Request, columns: int) -> tuple[Stream
     # Row bands: the sampled rows are read first and kept, so they must fit beside the rest.
     row_bytes = 2 * facts.region_bytes(1, facts.d)
     checked = min(checked, SAMPLED_ROWS, request.memory // 8 // max(1, row_bytes))
-    stream = stream_with(checked, checked * row_bytes)
+    while True:
+        try:
+            stream = stream_with(checked, checked * row_bytes)
+            break
+        except BudgetTooSmallError:
+            if checked == 0:
+                raise
+            checked //= 2
     rows_read = min(facts.n, checked * min(facts.unit[0], facts.n))
     extra = math.ceil(facts.stored_bytes * rows_read / facts.n)
     whole = rows_read == facts.n

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -89,7 +90,7 @@ class Reduction:
 
 
 def sample_rows(*, n: int, count: int, seed: int) -> Array:
-    """Return ``count`` different rows of n, sorted, drawn by hash; independent of S (THEORY 5.2)."""
+    """Return ``count`` different rows of n, sorted, drawn by a hash independent of S."""
     if count >= n:
         return np.arange(n)
     words = hash_words(seed=seed, keys=np.arange(n, dtype=np.uint64), stream=_SAMPLE_STREAM)
@@ -140,9 +141,6 @@ class HeldSample:
         assert self.sparse is not None
         indptr, indices, data = self.sparse
         extents = np.array(
-            [
-                a + np.searchsorted(indices[a:b], columns)
-                for a, b in zip(indptr[:-1], indptr[1:], strict=True)
-            ]
+            [a + np.searchsorted(indices[a:b], columns) for a, b in pairwise(indptr)]
         ).T
         return SparsePiece((0, self.count), columns, True, extents, indices, data, 0)

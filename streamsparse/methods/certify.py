@@ -9,7 +9,7 @@ import numpy as np
 from streamsparse.accumulators.base import Accumulator
 from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
-from streamsparse.accumulators.tiles import stack_bytes, tiles_per_stack
+from streamsparse.accumulators.tiles import STACK_BYTES, STACK_CELLS
 from streamsparse.dense.certificate import Errors, measure_exactly, measure_sampled
 from streamsparse.dense.linalg import loewner_error
 from streamsparse.kernels.norms import LANES
@@ -26,13 +26,12 @@ _CHUNK_BYTES = 32 << 20
 
 def rows_needs(facts: Facts, *, m: int, count: int) -> Needs:
     """Return what ``count`` sampled rows of G ask of a pass."""
-    dtype = np.dtype(np.float64)
     return Needs(
         state_cells=LANES + count,
-        band_cells=0,
+        band_cells=STACK_CELLS,
         kept_cells=6 * count + 1,
         result_cells=0,
-        scratch_bytes=stack_bytes(facts.n, tiles_per_stack(facts.n, dtype), dtype),
+        scratch_bytes=2 * STACK_BYTES,
         finish_bytes=_CHUNK_BYTES + 8 * facts.n * 6 * count + 8 * m * count,
         span_width=span_width(d=facts.d, state_columns=count),
         whole_columns=False,
@@ -43,9 +42,7 @@ def sampled_gram_rows(Y: Any, sample: Array) -> Array:
     """Return the rows I of Y Y^T, (p, n), for Y in memory or on disk, in chunks of its rows."""
     Y_I = np.stack([np.asarray(Y[int(row)], np.float64) for row in sample])
     step = max(1, _CHUNK_BYTES // (8 * Y.shape[1]))
-    parts = [
-        Y_I @ np.asarray(Y[a : a + step], np.float64).T for a in range(0, Y.shape[0], step)
-    ]
+    parts = [Y_I @ np.asarray(Y[a : a + step], np.float64).T for a in range(0, Y.shape[0], step)]
     return np.concatenate(parts, axis=1)
 
 
@@ -78,7 +75,5 @@ def check_everything(job: Job, Y: Array) -> tuple[Errors, Array]:
     """Return (errors on all rows, squared row norms of X), from the exact Gram matrix."""
     G, norms = gram_of(job)
     spectral = loewner_error(G, Y, rank_tolerance(job.plan.n, job.source.block_dtype))
-    errors = measure_exactly(
-        G=G, Y=Y, r=float(norms.max()), beta=job.plan.beta, spectral=spectral
-    )
+    errors = measure_exactly(G=G, Y=Y, r=float(norms.max()), beta=job.plan.beta, spectral=spectral)
     return errors, norms

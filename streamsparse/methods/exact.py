@@ -7,7 +7,7 @@ import numpy as np
 from streamsparse.accumulators.base import Accumulator
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
-from streamsparse.accumulators.tiles import stack_bytes, tiles_per_stack
+from streamsparse.accumulators.tiles import STACK_BYTES, STACK_CELLS
 from streamsparse.dense.certificate import Errors, measure_exactly
 from streamsparse.dense.linalg import eigenpairs, loewner_error, rank_of, scaled_vectors
 from streamsparse.errors import ParameterError
@@ -23,13 +23,12 @@ from streamsparse.sources.base import Array, Interval
 def exact_needs(facts: Facts) -> Needs:
     """Return what the exact Gram matrix asks of a pass."""
     n = facts.n
-    dtype = np.dtype(np.float64)
     return Needs(
         state_cells=n + LANES,
-        band_cells=0,
+        band_cells=STACK_CELLS,
         kept_cells=1,
         result_cells=0,
-        scratch_bytes=stack_bytes(n, tiles_per_stack(n, dtype), dtype),
+        scratch_bytes=2 * STACK_BYTES,
         # G, its eigenvectors, the workspace of eigh (2 n^2), Y, and the whitened copy.
         finish_bytes=8 * n * 6 * n,
         span_width=span_width(d=facts.d, state_columns=n),
@@ -69,9 +68,7 @@ def reduce_exactly(job: Job) -> Reduction:
     return Reduction(Y, r, trace, errors, None, None, np.arange(plan.n), G)
 
 
-def smallest_rank(
-    G: Array, values: Array, vectors: Array, rank: int, *, job: Job, r: float
-) -> int:
+def smallest_rank(G: Array, values: Array, vectors: Array, rank: int, *, job: Job, r: float) -> int:
     """Return the smallest m whose measured error meets epsilon, by bisection; ``rank`` if none.
 
     The entry error falls with m; the attention error may not do so strictly, but the m returned

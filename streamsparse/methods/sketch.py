@@ -9,7 +9,7 @@ from streamsparse.accumulators.base import Accumulator
 from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
-from streamsparse.accumulators.tiles import stack_bytes, tiles_per_stack
+from streamsparse.accumulators.tiles import STACK_BYTES, STACK_CELLS
 from streamsparse.dense.certificate import Errors, measure_exactly, measure_sampled
 from streamsparse.dense.linalg import (
     eigenpairs,
@@ -36,18 +36,17 @@ def sketch_needs(
     ``factorises``: Y is replaced by n columns or fewer afterwards.
     """
     n, M, p = facts.n, operator.m, checked_rows
-    tile_dtype = np.dtype(np.float32 if facts.nnz is None else np.float64)
-    scratch = stack_bytes(n, tiles_per_stack(n, tile_dtype), np.dtype(np.float64)) if p else 0
+    stacks = bool(p) and facts.nnz is None
     finish = 8 * n * (M + 6 * p)
     if factorises or p == n:
         # Y, its Gram matrix, eigenvectors, workspace of eigh (2 n^2), and the projection.
         finish = 8 * n * (2 * M + 6 * n)
     return Needs(
         state_cells=operator.padded_m + LANES + p,
-        band_cells=M,
+        band_cells=M + STACK_CELLS * stacks,
         kept_cells=6 * p + 1,
         result_cells=M,
-        scratch_bytes=scratch,
+        scratch_bytes=2 * STACK_BYTES * stacks,
         finish_bytes=finish,
         span_width=span_width(d=facts.d, state_columns=M),
         whole_columns=False,
@@ -86,9 +85,7 @@ def _stream(job: Job, operator: SparseSign, sample: Array) -> tuple[Array | None
         ]
         if sample.size:
             made.append(
-                RowsAccumulator(
-                    rows=rows, sample=sample, held=held, block_dtype=source.block_dtype
-                )
+                RowsAccumulator(rows=rows, sample=sample, held=held, block_dtype=source.block_dtype)
             )
         return made
 

@@ -31,9 +31,7 @@ def plan_transform(
         span_width=span_width(d=facts.d, state_columns=operator.m),
         whole_columns=False,
     )
-    return plan_stream(
-        facts=facts, needs=needs, memory_budget=memory_budget, has_output=has_output
-    )
+    return plan_stream(facts=facts, needs=needs, memory_budget=memory_budget, has_output=has_output)
 
 
 def transform_rows(

@@ -16,7 +16,7 @@ from streamsparse.running.pieces import cut_pieces, prepare
 from streamsparse.running.plan import Stream
 from streamsparse.running.progress import Progress
 from streamsparse.running.spans import MergeTree
-from streamsparse.sources.base import Block, Interval, Source
+from streamsparse.sources.base import Block, Interval, Source, SparseBlock
 
 
 def available_threads() -> int:
@@ -171,6 +171,6 @@ def _prefetched(
 def _nbytes(block: Block) -> int:
     rows = block.rows[1] - block.rows[0]
     columns = block.columns[1] - block.columns[0]
-    if hasattr(block, "indptr"):
+    if isinstance(block, SparseBlock):
         return int(block.data.nbytes + block.indices.nbytes)
     return rows * columns * int(block.data.dtype.itemsize)

@@ -15,6 +15,7 @@ from streamsparse.units import format_bytes, format_seconds
 # Interpreter, libraries and compiled kernels: measured 90-160 MiB anonymous, rounded up.
 BASE_BYTES = 192 << 20
 _MAX_BLOCK_BYTES = 32 << 20
+_GOOD_BLOCK_BYTES = 8 << 20
 _MAX_IN_FLIGHT = 4
 # Bytes per stored entry of a sparse block: value and index; the pointers come on top.
 _SPARSE_ENTRY_BYTES = 16
@@ -65,8 +66,12 @@ class Facts:
 
     def unit_bytes(self, rows: int) -> int:
         """Return the memory of the narrowest block of ``rows`` rows that is read whole."""
-        unit_rows = -(-rows // self.unit[0]) * self.unit[0]
-        return self.region_bytes(min(unit_rows, self.n), self.unit[1])
+        unit_rows = min(-(-rows // self.unit[0]) * self.unit[0], self.n)
+        least = self.region_bytes(unit_rows, self.unit[1])
+        if self.nnz is not None and self.unit[1] == 1:
+            # A column may be full, whatever the average says.
+            return max(least, unit_rows * _SPARSE_ENTRY_BYTES)
+        return least
 
     @property
     def decoded_bytes(self) -> int:
@@ -174,8 +179,9 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON-ready values, the stream's among them."""
-        values = asdict(self)
-        return values | values.pop("stream")
+        values: dict[str, Any] = asdict(self)
+        stream: dict[str, Any] = values.pop("stream")
+        return values | stream
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Plan:
@@ -253,35 +259,58 @@ def plan_stream(*, facts: Facts, needs: Needs, memory_budget: int, has_output: b
     in_flight = _blocks_in_flight(facts, room, facts.unit_bytes(facts.n))
     if finish <= memory_budget and in_flight > 0:
         block = _block_bytes(facts, room, in_flight, facts.unit_bytes(facts.n))
-        return _stream(facts, needs, 1, facts.n, block, in_flight, max(whole, finish))
-    if not needs.whole_columns:
+        return _stream(facts, needs, 1, facts.n, block, in_flight, whole)
+    if not needs.whole_columns and (has_output or finish <= memory_budget):
         rows = _band_rows(facts, memory_budget - always - kept, row_bytes)
-        if rows > 0 and (has_output or finish <= memory_budget):
+        if rows > 0:
             room = memory_budget - kept - pass_bytes(rows)
             in_flight = _blocks_in_flight(facts, room, facts.unit_bytes(rows))
             block = _block_bytes(facts, room, in_flight, facts.unit_bytes(rows))
             bands = -(-facts.n // rows)
-            peak = kept + pass_bytes(rows)
-            return _stream(facts, needs, bands, rows, block, in_flight, peak)
-    elif finish <= memory_budget and _fits_rebucketing(facts, room):
-        return _rebucketed(facts, needs, whole, finish, room)
-    needed = max(finish, whole + min(facts.unit_bytes(facts.n), _MAX_BLOCK_BYTES))
-    if has_output and not needs.whole_columns:
-        needed = pass_bytes(facts.unit[0]) + facts.unit_bytes(facts.unit[0])
-    raise BudgetTooSmallError(_too_small(facts, needs, needed, memory_budget, has_output))
+            return _stream(facts, needs, bands, rows, block, in_flight, kept + pass_bytes(rows))
+    if needs.whole_columns:
+        block = _bucket_bytes(facts, room, memory_budget)
+        if finish <= memory_budget and block > 0:
+            return _rebucketed(facts, needs, whole, block)
+        bucket = max(_MIN_BUCKET_BYTES, facts.unit_bytes(1))
+        by_buckets = max(whole + 4 * bucket, _rewriting_bytes(facts, bucket))
+        least = max(finish, min(by_buckets, whole + _room_for_one(facts, facts.n)))
+    else:
+        least = max(0 if has_output else finish, kept + pass_bytes(1) + _room_for_one(facts, 1))
+    raise BudgetTooSmallError(_too_small(facts, needs, least, memory_budget, has_output))
 
 
-def _fits_rebucketing(facts: Facts, room: int) -> bool:
-    """Return whether a quarter of ``room`` holds one row unit of all columns, and a bucket."""
-    return room // 4 >= max(_MIN_BUCKET_BYTES, facts.unit_bytes(1), facts.read_overhead_bytes)
+def _room_for_one(facts: Facts, rows: int) -> int:
+    """Return the memory in which the narrowest block of ``rows`` rows can be read and prepared."""
+    return 2 * facts.unit_bytes(rows) + facts.read_overhead_bytes
+
+
+def _bucket_bytes(facts: Facts, room: int, memory_budget: int) -> int:
+    """Return the size of blocks while X is rewritten by columns and read again; 0 if none fits.
+
+    Rewriting holds a block in two layouts and one buffer; the pass holds two buckets, and their
+    prepared copies, beside its states.
+    """
+    smallest = max(_MIN_BUCKET_BYTES, facts.unit_bytes(1))
+    rewriting = memory_budget - _rewriting_bytes(facts, 0)
+    block = min(max(_MAX_BLOCK_BYTES, smallest), room // 4, rewriting // 3)
+    return block if block >= smallest else 0
+
+
+def _rewriting_bytes(facts: Facts, block: int) -> int:
+    return BASE_BYTES + facts.read_overhead_bytes + 3 * block
 
 
 def _blocks_in_flight(facts: Facts, room: int, unit_bytes: int) -> int:
-    """Return how many blocks of at least one unit fit in ``room``, at most 4; 0 if none does."""
-    for in_flight in range(_MAX_IN_FLIGHT, 0, -1):
-        if _block_bytes(facts, room, in_flight, unit_bytes) >= unit_bytes:
+    """Return how many blocks to hold at once, at most 4; 0 if not even one unit fits.
+
+    Reading ahead is worth little if it makes blocks small: a block smaller than a stored chunk
+    decodes that chunk again.
+    """
+    for in_flight in range(_MAX_IN_FLIGHT, 1, -1):
+        if _block_bytes(facts, room, in_flight, unit_bytes) >= max(unit_bytes, _GOOD_BLOCK_BYTES):
             return in_flight
-    return 0
+    return 1 if _block_bytes(facts, room, 1, unit_bytes) >= unit_bytes else 0
 
 
 def _block_bytes(facts: Facts, room: int, in_flight: int, unit_bytes: int) -> int:
@@ -311,7 +340,7 @@ def _stream(
     band_rows: int,
     block_bytes: int,
     in_flight: int,
-    base_peak: int,
+    pass_bytes: int,
 ) -> Stream:
     readers = max(1, in_flight - 1)
     narrow = facts.region_bytes(band_rows, facts.d)
@@ -319,6 +348,8 @@ def _stream(
         block_bytes = min(block_bytes, narrow)
     held = (in_flight + readers) * block_bytes + readers * facts.read_overhead_bytes
     passes = bands if facts.unit[0] > band_rows else 1
+    # Bands that go to disk are finished one by one: there is no dense stage over all rows.
+    finish = BASE_BYTES + needs.finish_bytes if bands == 1 else 0
     return Stream(
         bands=bands,
         band_rows=band_rows,
@@ -331,18 +362,18 @@ def _stream(
         temporary_disk_bytes=0,
         passes=passes,
         bytes_to_read=passes * facts.stored_bytes,
-        peak_memory_bytes=base_peak + held,
+        peak_memory_bytes=max(pass_bytes + held, finish),
     )
 
 
-def _rebucketed(facts: Facts, needs: Needs, whole: int, finish: int, room: int) -> Stream:
+def _rebucketed(facts: Facts, needs: Needs, whole: int, block: int) -> Stream:
     """Plan to rewrite X by columns; the buckets are then read like any other blocks."""
-    block_bytes = min(max(_MAX_BLOCK_BYTES, facts.unit_bytes(1)), room // 4)
+    finish = BASE_BYTES + needs.finish_bytes
     return Stream(
         bands=1,
         band_rows=facts.n,
-        block_bytes=block_bytes,
-        blocks=max(1, -(-facts.decoded_bytes // block_bytes)),
+        block_bytes=block,
+        blocks=-(-facts.decoded_bytes // block),
         in_flight=2,
         spans=span_count(d=facts.d, width=needs.span_width),
         span_width=needs.span_width,
@@ -350,7 +381,7 @@ def _rebucketed(facts: Facts, needs: Needs, whole: int, finish: int, room: int) 
         temporary_disk_bytes=facts.decoded_bytes,
         passes=1,
         bytes_to_read=facts.stored_bytes,
-        peak_memory_bytes=max(whole + 4 * block_bytes, finish),
+        peak_memory_bytes=max(whole + 4 * block, _rewriting_bytes(facts, block), finish),
     )
 
 

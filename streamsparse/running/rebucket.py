@@ -1,4 +1,4 @@
-"""X rewritten once by columns, for sources that only give row bands to methods that need columns."""
+"""X rewritten once by columns, where a source gives row bands and a method needs columns."""
 
 from __future__ import annotations
 
@@ -47,14 +47,16 @@ class BucketSource:
         self._width = width
 
     def verify(self) -> None:
-        """The store was just written by this process."""
+        """Check nothing: this process has just written the store."""
 
     def bands(self, max_rows: int, max_bytes: int) -> list[Interval]:
-        """Return all rows: the plan that made this store asked for whole columns."""
-        raise NotImplementedError("a bucket store is read by whole columns")
+        """Return all rows: the store was made to be read by whole columns."""
+        assert max_rows >= self.shape[0]
+        assert max_bytes > 0
+        return [(0, self.shape[0])]
 
-    def cut(self, rows: Interval, max_bytes: int) -> Iterator[Interval]:
-        """Yield one column range per bucket."""
+    def cut(self, rows: Interval, max_bytes: int) -> Iterator[Interval]:  # noqa: ARG002
+        """Yield one column range per bucket, whose size the plan chose for ``max_bytes``."""
         yield from regular_intervals(self.shape[1], self._width, self._width)
 
     def read(self, rows: Interval, columns: Interval) -> Block:
@@ -104,8 +106,13 @@ def _fill(source: Source, stream: Stream, folder: Path) -> Iterator[Source]:
         per_column = max(1, 4 * source.nnz * _SPARSE_ENTRY_BYTES // d)
     width = min(d, max(1, stream.block_bytes // per_column))
     path = folder / "buckets"
-    kind = DenseBuckets if source.nnz is None else SparseBuckets
-    buckets = kind(path, source.shape, np.dtype(source.block_dtype), width)
+    dtype = np.dtype(source.block_dtype)
+    buckets: DenseBuckets | SparseBuckets
+    if source.nnz is None:
+        buckets = DenseBuckets(path, source.shape, dtype, width)
+    else:
+        size = stream.block_bytes
+        buckets = SparseBuckets(path, source.shape, dtype, width, buffer_bytes=size)
     try:
         for band in source.bands(n, stream.block_bytes):
             for columns in source.cut(band, stream.block_bytes):

@@ -92,7 +92,7 @@ class MergeTree:
 
 
 def add_states(into: State, other: State, each: Each) -> None:
-    """into += other, by shares of rows."""
+    """Add ``other`` to ``into``, by shares of rows."""
 
     def add_arrays(a: Array, b: Array) -> None:
         parts = shares(a.shape[0], 64)

@@ -19,9 +19,7 @@ def entrywise_columns(*, n: int, epsilon: float, delta: float) -> int:
     4 ln(2 n^2 / delta) / (epsilon^2 (1 - 2 epsilon / 3)), THEORY 2.4: proved for dense random
     signs; for s = 8 it is empirical, and the certificate measures what was reached.
     """
-    return math.ceil(
-        4 * math.log(2 * n * n / delta) / (epsilon * epsilon * (1 - 2 * epsilon / 3))
-    )
+    return math.ceil(4 * math.log(2 * n * n / delta) / (epsilon * epsilon * (1 - 2 * epsilon / 3)))
 
 
 def spectral_columns(*, rank: int, epsilon: float, delta: float) -> int:

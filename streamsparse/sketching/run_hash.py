@@ -22,7 +22,8 @@ def mix(values: Array) -> Array:
     """Return the splitmix64 finaliser of each uint64. Arrays wrap silently; scalars would warn."""
     z = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    finalised: Array = z ^ (z >> np.uint64(31))
+    return finalised
 
 
 def hash_words(*, seed: int, keys: Array, stream: int) -> Array:

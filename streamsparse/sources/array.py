@@ -38,14 +38,14 @@ class ArraySource(DenseSource):
         self.shape = check_shape(self._X.shape, name)
         self.dtype = values.dtype
         self.stored_bytes = values.nbytes
-        # astype of the whole array is a view for these dtypes and a second array for the others.
+        # The other dtypes are converted block by block.
         self._is_direct = values.dtype in (np.dtype(np.bool_), self.block_dtype)
 
     def read(self, rows: Interval, columns: Interval) -> DenseBlock:
         """Return one block; it shares memory with the array where its layout allows."""
         X_block = self._X[rows[0] : rows[1], columns[0] : columns[1]]
         if not self._is_direct:
-            return DenseBlock(rows, columns, as_block_dtype(np.asarray(X_block, order="C")))
+            return DenseBlock(rows, columns, X_block.astype(self.block_dtype))
         flags = self._X.flags
         if flags.c_contiguous:
             return DenseBlock(rows, columns, as_block_dtype(self._X[rows[0] : rows[1]]), columns[0])

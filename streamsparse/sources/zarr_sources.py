@@ -19,12 +19,13 @@ from streamsparse.sources.base import (
 from streamsparse.sources.compressed import CompressedSource
 from streamsparse.sources.structure import CHECK_BYTES, check_indptr, check_indptr_ends
 from streamsparse.sources.zarr_store import StoredArray, StoredGroup, open_node
+from streamsparse.sources.zarr_vector import ZarrVector
 
 ENCODINGS = ("csc_matrix", "csr_matrix")
 _ENCODING_VERSION = "0.1.0"
 _MEMBERS = ("data", "indices", "indptr")
 # Pointers are read in pieces of this many, cut on its multiples.
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 
 
 def open_zarr(target: Any, *, feature_axis: int, missing: str) -> ZarrSource | ZarrSparseSource:
@@ -99,9 +100,13 @@ class ZarrSparseSource(CompressedSource):
         )
         arrays = (self._data, self._indices, self._indptr)
         self.stored_bytes = sum(array.stored_bytes() for array in arrays)
+        self._vectors = (
+            ZarrVector(self._indices, self._indices.dtype.newbyteorder("=")),
+            ZarrVector(self._data, self.block_dtype),
+        )
         pointers_bytes = 3 * 8 * _PIECE
         self.read_overhead_bytes = (
-            max(array.overhead_bytes for array in arrays) + pointers_bytes + CHECK_BYTES
+            max(vector.overhead_bytes for vector in self._vectors) + pointers_bytes + CHECK_BYTES
         )
         is_checksummed = all(array.integrity == "checksummed" for array in arrays)
         self.integrity = "checksummed" if is_checksummed else "structural"
@@ -172,8 +177,7 @@ class ZarrSparseSource(CompressedSource):
         return (start // _PIECE + 1) * _PIECE
 
     def _entries(self, start: int, stop: int) -> tuple[Array, Array]:
-        indices = self._indices.read(((start, stop),), self._indices.dtype.newbyteorder("="))
-        return indices, self._data.read(((start, stop),), self.block_dtype)
+        return self._vectors[0].read(start, stop), self._vectors[1].read(start, stop)
 
     def __getstate__(self) -> dict[str, Any]:
         # A lock means nothing in another process.

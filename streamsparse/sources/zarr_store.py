@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import math
 import os
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ from streamsparse.sources.base import Array, Interval, as_block_dtype
 from streamsparse.sources.zarr_layout import absent_inner_chunks, layout_of
 
 # zarr holds every chunk of one request at once: requests are cut to this, or to one chunk.
-_REQUEST_BYTES = 1 << 25
+_REQUEST_BYTES = 1 << 23
 _INDEX_READS = 16
 
 
@@ -132,10 +133,8 @@ class StoredArray:
         store: Store = self._array.store
         if not isinstance(store, LocalStore):
             return self.decoded_bytes
-        total: int = 0
-        for folder, _, files in os.walk(Path(store.root) / self._array.path):
-            for file in files:
-                total += os.stat(os.path.join(folder, file)).st_size
+        root = Path(store.root) / self._array.path
+        total: int = self._guard("listing", lambda: _folder_bytes(root))
         return total
 
     def verify(self) -> None:
@@ -235,11 +234,22 @@ class StoredArray:
         try:
             return action()
         except OSError as error:
+            # Two decoders report bad bytes as failures of the system.
+            if isinstance(error, gzip.BadGzipFile) or "Invalid data stream" in str(error):
+                raise CorruptChunkError(f"{doing} of {self.name} failed: {error}") from error
             raise StoreError(f"{doing} of {self.name} failed: {error}") from error
         except MemoryError:
             raise
         except Exception as error:
             raise CorruptChunkError(f"{doing} of {self.name} failed: {error}") from error
+
+
+def _folder_bytes(root: Path) -> int:
+    return sum(
+        os.stat(os.path.join(folder, file)).st_size
+        for folder, _, files in os.walk(root)
+        for file in files
+    )
 
 
 async def _list(store: Store, prefix: str) -> set[str]:

@@ -62,6 +62,10 @@ class ResultWriter:
     path : the group; it must not exist yet.
     n, m : shape of Y, at least 1 each.
 
+    Attributes
+    ----------
+    Y : (n, m) float64 on disk; it lags behind ``write_rows`` by less than a chunk.
+
     Raises
     ------
     StoreError : from every method, if the group cannot be written.
@@ -76,7 +80,7 @@ class ResultWriter:
         self._buffer = np.empty((_lines_per_chunk((n, m), 8), m))
         with reporting("making", path):
             self._group = _import_zarr().create_group(path, zarr_format=3)
-            self._Y = self._group.create_array(
+            self.Y: zarr.Array[Any] = self._group.create_array(
                 "Y",
                 shape=(n, m),
                 chunks=self._buffer.shape,
@@ -98,8 +102,19 @@ class ResultWriter:
             done += count
             self._next += count
             if held + count == height or self._next == n:
-                with reporting("writing Y in", self._path):
-                    self._Y[self._next - held - count : self._next] = self._buffer[: held + count]
+                self._write_held(held + count)
+
+    def flush(self) -> None:
+        """Make every row given so far readable in ``Y``; a chunk cut short is written again later.
+
+        Nothing is left to do once all n rows were given.
+        """
+        if self._next < self._shape[0]:
+            self._write_held(self._next % self._buffer.shape[0])
+
+    def _write_held(self, count: int) -> None:
+        with reporting("writing Y in", self._path):
+            self.Y[self._next - count : self._next] = self._buffer[:count]
 
     def write_array(self, name: str, values: Array) -> None:
         """Write one of the optional arrays: "columns", "weights" or "projection"."""

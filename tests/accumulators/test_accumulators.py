@@ -1,13 +1,16 @@
 """Accumulators against dense twins, and their bits against every way of cutting the columns."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-import reference
 import scipy.sparse
-import strategies
-import tolerances
 from hypothesis import given
 from hypothesis import strategies as st
+
+import reference
+import strategies
+import tolerances
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
@@ -36,7 +39,7 @@ def accumulate(accumulator, X, *, edges=None, by_rows=True, each=serial):
     blocks = []
     if scipy.sparse.issparse(X):
         columns = X.tocsc()
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in pairwise(edges):
             part = open_source(columns[:, a:b], feature_axis=1, missing="error")
             block = part.read((0, X.shape[0]), (0, b - a))
             blocks.append(
@@ -45,7 +48,7 @@ def accumulate(accumulator, X, *, edges=None, by_rows=True, each=serial):
                 )
             )
     else:
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in pairwise(edges):
             blocks.append(source.read((0, X.shape[0]), (a, b)))
     for block in blocks:
         ready = prepare(block, by_rows=by_rows, zero=False)

@@ -1,11 +1,13 @@
 """Every kernel against its slow twin."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
-import reference
 import scipy.sparse
+
+import reference
 import strategies
 from streamsparse.kernels import gram, layout, norms, sketch
 from streamsparse.sketching.run_hash import SparseSign
@@ -55,9 +57,7 @@ def test_sketch_sparse__adds_exactly_X_times_S(dtype, origin):
     offsets, signs = operator.tables(first, -(-(origin + 200) // run))
     padded = np.zeros((11, operator.padded_m))
     phase = origin - first * run
-    sketch.sketch_sparse(
-        extents_of(X), X.indices, X.data, phase, run, offsets, signs, padded
-    )
+    sketch.sketch_sparse(extents_of(X), X.indices, X.data, phase, run, offsets, signs, padded)
     S = reference.dense_S(d=400, m=130, s=2, seed=8)[:, origin : origin + 200]
     np.testing.assert_array_equal(
         operator.fold_padding(padded), dense.astype(float) @ S.T / math.sqrt(2)
@@ -123,7 +123,7 @@ def test_scatter_columns__equals_the_gram_matrix_exactly(edges):
     X = scipy.sparse.csc_array(dense)
     G = np.zeros((9, 9))
     columns = np.arange(40)
-    for lo, hi in zip(edges[:-1], edges[1:], strict=True):
+    for lo, hi in pairwise(edges):
         gram.scatter_columns(extents_of(X), X.indices, X.data, columns, lo, hi, G)
     np.testing.assert_array_equal(G, np.tril(reference.gram(dense)))
 

@@ -1,14 +1,18 @@
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
+
+import reference
 from streamsparse.errors import ParameterError
 from streamsparse.sketching.run_hash import SparseSign, hash_words
 
-GOLDEN_WORDS = ['680ba744316ce225', '80c69999bd5f51fa', '036f54973d23012d']
-GOLDEN_OFFSETS = [[468, 1068, 1495, 1818, 2304, 3085, 3600, 4072], [207, 667, 1303, 1875, 2576, 2964, 3639, 4371]]
-GOLDEN_SIGNS = [['967e4344d7fc0588', 'a35d25230a509137'], ['88c472b28335ac53', '33217a60f35fb06c']]
+GOLDEN_WORDS = ["680ba744316ce225", "80c69999bd5f51fa", "036f54973d23012d"]
+GOLDEN_OFFSETS = [
+    [468, 1068, 1495, 1818, 2304, 3085, 3600, 4072],
+    [207, 667, 1303, 1875, 2576, 2964, 3639, 4371],
+]
+GOLDEN_SIGNS = [["967e4344d7fc0588", "a35d25230a509137"], ["88c472b28335ac53", "33217a60f35fb06c"]]
 
 
 @given(

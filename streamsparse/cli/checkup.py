@@ -1,0 +1,213 @@
+"""The checks of ``streamsparse doctor``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import streamsparse as ss
+from streamsparse.running.local import available_threads
+from streamsparse.storing.files import free_disk_bytes
+from streamsparse.units import format_bytes
+
+# The interpreter, the libraries and room for a few blocks: the smallest useful budget.
+_LEAST_MEMORY = 512 << 20
+_LEAST_DISK = 100 << 20
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    name, ok : what, and whether it is well.
+    detail : what was found.
+    remedy : what to do if it is not well.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str
+
+
+def run_checks() -> Iterator[Check]:
+    """Yield every check of the machine; none of them raises."""
+    count = available_threads()
+    yield Check("processors", True, f"{count} available to this process", "")
+    yield check_memory()
+    yield check_disk("disk here", Path.cwd)
+    yield check_disk("disk temp", lambda: Path(tempfile.gettempdir()))
+    yield check_codecs()
+    yield check_self()
+
+
+def check_memory() -> Check:
+    """Compare the free memory, of the machine or of our cgroup, with the smallest useful budget."""
+    free = free_memory_bytes()
+    if free is None:
+        return Check("memory", True, "free memory unknown on this system", "")
+    return Check(
+        "memory",
+        free >= _LEAST_MEMORY,
+        f"{format_bytes(free)} free",
+        f"runs need about {format_bytes(_LEAST_MEMORY)}: close programs, or raise the limit of "
+        f"the container or job",
+    )
+
+
+def free_memory_bytes() -> int | None:
+    """Return the bytes this process may still take: of the machine, or of a tighter cgroup."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return min([*found, *_cgroup_rooms()], default=None)
+
+
+def _cgroup_rooms() -> Iterator[int]:
+    """Yield limit minus use of every memory cgroup that we are in, versions 1 and 2."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers == "":
+            root, limit, used = _CGROUPS, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            root, limit, used = (
+                _CGROUPS / "memory",
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+            )
+        else:
+            continue
+        here = root / name.lstrip("/")
+        for folder in (here, *here.parents):
+            if folder.is_relative_to(root):
+                room = _room(folder / limit, folder / used)
+                if room is not None:
+                    yield room
+
+
+def _room(limit: Path, used: Path) -> int | None:
+    try:
+        # An unlimited group says "max".
+        return max(0, int(limit.read_text()) - int(used.read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def check_disk(name: str, find: Callable[[], Path]) -> Check:
+    """Try to write in a directory, and look at the space that is left there."""
+    remedy = f"free {format_bytes(_LEAST_DISK)}, or make it writable, or use another directory"
+    if name == "disk temp":
+        remedy += " (set TMPDIR)"
+    try:
+        folder = find()
+        free = free_disk_bytes(folder)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return Check(name, False, f"cannot be written: {error}", remedy)
+    detail = f"{format_bytes(free)} free and writable: {folder}"
+    return Check(name, free >= _LEAST_DISK, detail, remedy)
+
+
+def check_codecs() -> Check:
+    """Write and read a small array through every codec that stores commonly use."""
+    decoded, failed = [], []
+    for name, settings in _codecs():
+        try:
+            _round_trip(settings())
+        except Exception as error:
+            failed.append(f"{name} ({error})")
+        else:
+            decoded.append(name)
+    detail = f"decoded: {', '.join(decoded) or 'none'}"
+    if failed:
+        detail += f"; failed: {', '.join(failed)}"
+    return Check("codecs", not failed, detail, "install zarr and numcodecs again with pip")
+
+
+def _codecs() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Yield (name, maker of the settings of ``zarr.create_array``)."""
+
+    def of_zarr(name: str) -> Callable[[], dict[str, Any]]:
+        def settings() -> dict[str, Any]:
+            import zarr.codecs  # noqa: PLC0415 - half a second that no other command pays
+
+            return {"compressors": getattr(zarr.codecs, name)(), "zarr_format": 3}
+
+        return settings
+
+    def lz4() -> dict[str, Any]:
+        import numcodecs  # noqa: PLC0415 - as zarr
+
+        return {"compressors": numcodecs.LZ4(), "zarr_format": 2}
+
+    yield "zstd", of_zarr("ZstdCodec")
+    yield "blosc", of_zarr("BloscCodec")
+    yield "gzip", of_zarr("GzipCodec")
+    yield "crc32c", of_zarr("Crc32cCodec")
+    yield "lz4", lz4
+
+
+def _round_trip(settings: dict[str, Any]) -> None:
+    import zarr  # noqa: PLC0415 - half a second that no other command pays
+
+    values = np.arange(4096, dtype=np.int32).reshape(64, 64)
+    store = zarr.storage.MemoryStore()
+    zarr.create_array(store, data=values, chunks=(16, 64), **settings)
+    read = zarr.open_array(store, mode="r")[...]
+    if not np.array_equal(read, values):
+        raise ValueError("another array came back")
+
+
+def check_self() -> Check:
+    """Reduce a tiny matrix with both methods and compare the certificates with plain NumPy."""
+    try:
+        wrong = [
+            f"{method}: {fault}" for method in ("exact", "sketch") for fault in _faults(method)
+        ]
+    except Exception as error:
+        wrong = [f"{type(error).__name__}: {error}"]
+    return Check(
+        "self test",
+        not wrong,
+        "; ".join(wrong) or "exact and sketch agree with NumPy, certificates are right",
+        "install streamsparse again in a fresh virtual environment; if it stays, report it "
+        "with `streamsparse doctor --json`",
+    )
+
+
+def _faults(method: str) -> Iterator[str]:
+    """Yield what is wrong with the result or the certificate of one method."""
+    n, d = 8, 4096
+    X = np.cos(np.arange(1.0, n * d + 1) ** 1.1).reshape(n, d) / np.sqrt(d)
+    G = X @ X.T
+    result = ss.sparsify(X, method, m=None if method == "exact" else 64, progress=False)
+    certificate = result.certificate
+    r = float(G.diagonal().max())
+    # Sums of d products in any order, of G and of Y Y^T (Higham, section 3.5).
+    rounding = 4 * d * float(np.finfo(np.float64).eps)
+    entry = float(np.abs(result.Y @ result.Y.T - G).max()) / r
+    claimed = certificate.entry_error
+    if abs(certificate.r - r) > rounding * r:
+        yield f"r is {certificate.r:.6g}, not {r:.6g}"
+    if claimed is None or abs(claimed.value - entry) > rounding:
+        yield f"the entry error is {entry:.3g}, claimed {claimed}"
+    if method == "exact" and entry > rounding:
+        yield f"Y Y^T differs from X X^T by {entry:.3g} r"

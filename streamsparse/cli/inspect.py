@@ -1,0 +1,182 @@
+"""``streamsparse info`` and ``streamsparse certify``: look at a source or a result, check one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+import streamsparse as ss
+from streamsparse.cli.options import (
+    feature_axis_option,
+    json_option,
+    memory_option,
+    missing_option,
+    parameter_option,
+    print_json,
+)
+from streamsparse.sources.base import Source
+from streamsparse.storing.commit import read_marker
+from streamsparse.units import format_bytes
+
+_KINDS = {
+    "NpySource": "NumPy file",
+    "ZarrSource": "Zarr array",
+    "ZarrSparseSource": "Zarr group, sparse",
+}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  streamsparse info X.zarr        shape, type, chunks, bytes
+  streamsparse info Y.zarr        a result: its certificate and its plan
+"""
+)
+@click.argument("path")
+@feature_axis_option(ss.open_source)
+@json_option
+def info(path: str, feature_axis: int, as_json: bool) -> None:
+    """Describe PATH, a matrix or a result, from its metadata."""
+    marker = None if "://" in path else read_marker(Path(path))
+    if marker is None:
+        _show_source(path, feature_axis, as_json)
+    elif "transform_of" in marker:
+        _show_transformed(path, marker["transform_of"], as_json)
+    else:
+        _show_result(path, as_json)
+
+
+def _show_source(path: str, feature_axis: int, as_json: bool) -> None:
+    source = ss.open_source(path, feature_axis=feature_axis)
+    facts = _describe_source(path, source)
+    if as_json:
+        print_json(facts)
+        return
+    chunks = facts["chunks"]
+    entries = "dense"
+    if source.nnz is not None:
+        entries = f"{source.nnz:,} nonzeros ({source.nnz / facts['n'] / facts['d']:.2%})"
+    lines = [
+        ("source", path),
+        ("kind", facts["kind"]),
+        ("X", f"{facts['n']:,} x {facts['d']:,} (n x d), feature axis {feature_axis}"),
+        ("values", f"{facts['dtype']}, {entries}"),
+        ("unit", f"{facts['unit'][0]:,} rows x {facts['unit'][1]:,} columns of X"),
+        ("stored", f"{format_bytes(source.stored_bytes)}, {source.integrity}"),
+    ]
+    if chunks is not None:
+        lines.append(("chunks", f"{chunks['initialized']:,} of {chunks['total']:,} written"))
+    _print_lines(lines)
+
+
+def _describe_source(path: str, source: Source) -> dict[str, Any]:
+    name = type(source).__name__
+    return {
+        "kind": _KINDS.get(name, name),
+        "path": path,
+        "n": source.shape[0],
+        "d": source.shape[1],
+        "dtype": str(source.dtype),
+        "nnz": source.nnz,
+        "unit": list(source.unit),
+        "stored_bytes": source.stored_bytes,
+        "integrity": source.integrity,
+        "chunks": _count_chunks(path) if name.startswith("Zarr") else None,
+    }
+
+
+def _count_chunks(path: str) -> dict[str, int]:
+    """Return how many chunks the Zarr array, or the arrays of the sparse group, have and hold."""
+    import zarr  # noqa: PLC0415 - half a second that the other commands need not pay
+
+    node = zarr.open(path, mode="r", use_consolidated=False)
+    arrays = [node] if isinstance(node, zarr.Array) else [array for _, array in node.arrays()]
+    return {
+        "initialized": sum(array.nchunks_initialized for array in arrays),
+        "total": sum(array.nchunks for array in arrays),
+    }
+
+
+def _show_result(path: str, as_json: bool) -> None:
+    result = ss.load(path)
+    if as_json:
+        print_json(
+            {
+                "kind": "result",
+                "path": path,
+                "plan": result.plan.to_dict(),
+                "certificate": result.certificate.to_dict(),
+            }
+        )
+        return
+    click.echo(f"result   {path}")
+    click.echo(str(result.certificate))
+    click.echo("planned as")
+    click.echo(str(result.plan))
+
+
+def _show_transformed(path: str, certificate: dict[str, Any], as_json: bool) -> None:
+    from streamsparse.storing.zarr_write import open_result  # noqa: PLC0415 - imports zarr
+
+    n, m = open_result(path).Y.shape
+    if as_json:
+        print_json(
+            {"kind": "transformed", "path": path, "n": n, "m": m, "transform_of": certificate}
+        )
+        return
+    _print_lines([("rows", path), ("Y", f"{n:,} x {m:,}, new rows mapped by the result below")])
+    click.echo(str(ss.Certificate.from_dict(certificate)))
+
+
+def _print_lines(lines: list[tuple[str, str]]) -> None:
+    for label, text in lines:
+        click.echo(f"{label:<8} {text}")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  streamsparse certify X.zarr Y.zarr             32 rows at random, cheap
+  streamsparse certify X.zarr Y.zarr --exact     every row, n x n memory
+"""
+)
+@click.argument("source")
+@click.argument("out", type=click.Path())
+@parameter_option(
+    ss.certify, "exact", "--exact", is_flag=True, help="Every row, and the spectral error."
+)
+@parameter_option(
+    ss.certify,
+    "rows",
+    "--rows",
+    type=int,
+    metavar="N",
+    help="How many rows to check, drawn at random.  [default: 32]",
+)
+@parameter_option(
+    ss.certify,
+    "seed",
+    "--seed",
+    type=int,
+    metavar="K",
+    help="Which random rows: any other than the run's gives fresh ones.",
+)
+@memory_option(ss.certify)
+@feature_axis_option(ss.certify)
+@missing_option(ss.certify)
+@json_option
+def certify(source: str, out: str, as_json: bool, **request: Any) -> None:
+    """Check the result OUT against SOURCE, which is read again.
+
+    Compares Y Y^T with X X^T and prints what was measured, each number with its
+    kind: exact, bound or estimate.
+    """
+    if request["exact"] and request["rows"] is not None:
+        raise click.UsageError("--exact checks every row: leave out --rows")
+    certificate = ss.certify(source, ss.load(out), **request)
+    if as_json:
+        print_json(certificate.to_dict())
+    else:
+        click.echo(str(certificate))

@@ -1,0 +1,103 @@
+"""The group of commands, and how it ends: one clear line on stderr and an exit status."""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import click
+
+from streamsparse import StreamSparseError, StreamSparseWarning, __version__
+from streamsparse.cli.demo import demo
+from streamsparse.cli.doctor import doctor
+from streamsparse.cli.inspect import certify, info
+from streamsparse.cli.reduce import plan, reduce
+from streamsparse.cli.transform import transform
+
+_FAILED = 1
+# What a shell reports for a process that SIGINT ended: 128 + 2.
+_INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """A group whose commands end with one line on stderr instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; anything it raises becomes a line and an exit status."""
+        try:
+            with _warnings_as_lines():
+                return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            # The terminal has just echoed ^C, and a progress bar may stand on the line.
+            click.echo("\nstreamsparse: interrupted", err=True)
+            ctx.exit(_INTERRUPTED)
+        except Exception as error:
+            if ctx.params.get("debug"):
+                click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+            click.echo(f"streamsparse: error: {_describe(error)}", err=True)
+            ctx.exit(_FAILED)
+
+
+def _describe(error: Exception) -> str:
+    """Return what happened on one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, StreamSparseError | OSError) and text:
+        return text
+    if isinstance(error, MemoryError):
+        return f"out of memory: {text or 'an allocation failed'}; lower --memory"
+    name = type(error).__name__
+    return f"unexpected {name}: {text} (streamsparse --debug ... shows where)"
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Print our own warnings as one line each, always; leave those of others as they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", StreamSparseWarning)
+        show_others = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if not issubclass(category, StreamSparseWarning):
+                show_others(message, category, filename, lineno, file, line)
+                return
+            click.echo(f"streamsparse: warning: {' '.join(str(message).split())}", err=True)
+
+        warnings.showwarning = show
+        yield
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="""\b
+Examples:
+  streamsparse demo                      see it work on real input, offline
+  streamsparse plan X.zarr               what would be read, and how much memory
+  streamsparse reduce X.zarr Y.zarr      do it, within 1 GiB
+  streamsparse certify X.zarr Y.zarr     check it independently
+""",
+)
+@click.version_option(__version__, prog_name="streamsparse")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Reduce a very wide matrix X (n x d) to a small Y (n x m).
+
+    Y Y^T is close to X X^T, and a certificate says how close. X is read by
+    columns, from disk, within a memory budget.
+    """
+
+
+for command in (reduce, plan, info, certify, transform, demo, doctor):
+    cli.add_command(command)

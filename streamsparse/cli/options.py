@@ -1,0 +1,172 @@
+"""Options that several commands share; every default is that of the Python function."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from streamsparse import sparsify
+from streamsparse.api.arguments import METHODS, POLICIES, TARGETS
+
+# click's decorators return what they are given.
+Decorator = Callable[[Any], Any]
+
+
+def default_of(function: Callable[..., Any], name: str) -> Any:
+    """Return the default of a parameter of a public function."""
+    return inspect.signature(function).parameters[name].default
+
+
+def parameter_option(
+    function: Callable[..., Any], name: str, *flags: str, **settings: Any
+) -> Decorator:
+    """Return an option that stands for the parameter ``name`` of ``function``."""
+    default = default_of(function, name)
+    return click.option(*flags, name, default=default, show_default=True, **settings)
+
+
+def feature_axis_option(function: Callable[..., Any]) -> Decorator:
+    """Return the option that names the long axis as stored."""
+    return click.option(
+        "--feature-axis",
+        type=click.Choice(["0", "1"]),
+        default=str(default_of(function, "feature_axis")),
+        show_default=True,
+        callback=lambda _ctx, _parameter, value: int(value),
+        help="The long axis of X as stored: 0 for files with features first.",
+    )
+
+
+def memory_option(function: Callable[..., Any]) -> Decorator:
+    """Return the option for the memory budget."""
+    return parameter_option(
+        function,
+        "memory",
+        "--memory",
+        metavar="SIZE",
+        help="Memory for the whole computation: bytes, or text such as '512 MiB'.",
+    )
+
+
+def missing_option(function: Callable[..., Any]) -> Decorator:
+    """Return the option for absent chunks."""
+    return parameter_option(
+        function,
+        "missing",
+        "--missing",
+        type=click.Choice(POLICIES["missing"]),
+        help="Chunks that are absent: refuse, or take their fill value.",
+    )
+
+
+def json_option(command: Any) -> Any:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+def force_option(command: Any) -> Any:
+    """Add ``-f``."""
+    return click.option(
+        "-f", "--force", "overwrite", is_flag=True, help="Replace an earlier result."
+    )(command)
+
+
+def request_options(command: Any) -> Any:
+    """Add the options that say what to reduce and how."""
+    option = parameter_option
+    options: list[Decorator] = [
+        option(
+            sparsify,
+            "method",
+            "--method",
+            type=click.Choice(METHODS),
+            help="sketch: random, fast. exact: from the Gram matrix. auto: the plan chooses.",
+        ),
+        option(sparsify, "m", "--m", type=int, metavar="N", help="Columns of Y."),
+        option(
+            sparsify,
+            "epsilon",
+            "--epsilon",
+            type=float,
+            metavar="E",
+            help="Wanted error in (0, 1), in the sense of --target; not with --m.",
+        ),
+        option(
+            sparsify,
+            "target",
+            "--target",
+            type=click.Choice(TARGETS),
+            help="What --epsilon bounds: rows of softmax(beta G), entries / r, or Loewner.",
+        ),
+        option(
+            sparsify,
+            "delta",
+            "--delta",
+            type=float,
+            metavar="D",
+            help="Allowed probability that a random method misses epsilon.",
+        ),
+        option(
+            sparsify, "beta", "--beta", type=float, metavar="B", help="Scale of the logits, > 0."
+        ),
+        option(
+            sparsify,
+            "seed",
+            "--seed",
+            type=int,
+            metavar="K",
+            help="Fixes every bit of Y, with X, method and m.",
+        ),
+        option(
+            sparsify,
+            "s",
+            "--s",
+            type=int,
+            metavar="1|2|4|8",
+            help="Nonzeros per column of the sketching matrix S.",
+        ),
+        memory_option(sparsify),
+        feature_axis_option(sparsify),
+        missing_option(sparsify),
+        option(
+            sparsify,
+            "nonfinite",
+            "--nonfinite",
+            type=click.Choice(POLICIES["nonfinite"]),
+            help="NaN and infinities: refuse, or read as zero.",
+        ),
+        option(
+            sparsify,
+            "resume",
+            "--resume",
+            is_flag=True,
+            help="Continue a killed run (not available in this version).",
+        ),
+    ]
+    for add in reversed(options):
+        command = add(command)
+    return command
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """Print one JSON object to stdout; JSON has no NaN and no infinity, so they become null."""
+    click.echo(json.dumps(_finite(values), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def command_line(*words: object) -> str:
+    """Return a command to type, its words quoted for a shell."""
+    return shlex.join(["streamsparse", *map(str, words)])

@@ -1,0 +1,87 @@
+"""``streamsparse reduce`` and ``streamsparse plan``."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import click
+
+import streamsparse as ss
+from streamsparse.cli.options import (
+    command_line,
+    default_of,
+    force_option,
+    json_option,
+    print_json,
+    request_options,
+)
+
+# Parameters of ``sparsify`` that decide nothing about the plan.
+_NOT_PLANNED = ("missing", "nonfinite", "resume")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  streamsparse reduce X.zarr Y.zarr
+  streamsparse reduce X.zarr Y.zarr --method sketch --m 1024 --seed 7
+  streamsparse reduce tall.npy Y.zarr --feature-axis 0 --memory '4 GiB'
+  streamsparse reduce X.zarr Y.zarr --epsilon 0.05 -f --json
+"""
+)
+@click.argument("source")
+@click.argument("out", type=click.Path())
+@request_options
+@force_option
+@json_option
+def reduce(source: str, out: str, overwrite: bool, as_json: bool, **request: Any) -> None:
+    """Reduce SOURCE (n x d) to OUT (n x m) and print its certificate.
+
+    SOURCE is a Zarr array, a Zarr group holding a sparse matrix (csc_matrix or
+    csr_matrix, as AnnData writes them) or a .npy file. OUT becomes a Zarr group
+    with the array Y; it appears complete or not at all.
+    """
+    result = ss.sparsify(source, out=out, overwrite=overwrite, **request)
+    certificate, plan = result.certificate, result.plan
+    if as_json:
+        print_json({"out": out, "plan": plan.to_dict(), "certificate": certificate.to_dict()})
+        return
+    click.echo(str(certificate))
+    if request["method"] == "auto":
+        why = f"auto chose {plan.method}: {plan.why}"
+        click.echo(textwrap.fill(why, 80, initial_indent="  ", subsequent_indent="    "))
+    click.echo(f"wrote {out}")
+    same = [
+        word
+        for name in ("feature_axis", "memory", "missing")
+        if request[name] != default_of(ss.certify, name)
+        for word in (f"--{name.replace('_', '-')}", request[name])
+    ]
+    click.echo(f"next:  {command_line('certify', source, out, '--exact', *same)}")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  streamsparse plan X.zarr
+  streamsparse plan X.zarr --method sketch --m 1024 --memory '512 MiB'
+"""
+)
+@click.argument("source")
+@click.argument("out", type=click.Path(), default="OUT")
+@request_options
+@force_option
+@json_option
+def plan(source: str, out: str, overwrite: bool, as_json: bool, **request: Any) -> None:  # noqa: ARG001 - so that "reduce" can become "plan" on any command line
+    """Say what `reduce` would do with SOURCE, reading metadata only.
+
+    Takes the arguments of `reduce`: change one word of the command line to see
+    its plan. Nothing is written.
+    """
+    planned = {name: value for name, value in request.items() if name not in _NOT_PLANNED}
+    chosen = ss.plan(source, out=out, **planned)
+    if as_json:
+        print_json(chosen.to_dict())
+    else:
+        click.echo(str(chosen))

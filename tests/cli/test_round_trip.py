@@ -1,0 +1,188 @@
+"""reduce, plan, info, certify and transform on tiny matrices in every form a path can have."""
+
+import json
+
+import numpy as np
+import pytest
+
+import streamsparse as ss
+
+CERTIFICATE = {
+    "n",
+    "d",
+    "m",
+    "method",
+    "seed",
+    "beta",
+    "r",
+    "trace",
+    "spectral_error",
+    "entry_error",
+    "attention_error",
+    "uniform_attention_error",
+    "checked_rows",
+    "passes",
+    "bytes_read",
+    "peak_memory_bytes",
+    "seconds",
+    "integrity",
+}
+SOURCES = ["X.npy", "tall.npy", "X.zarr", "sparse.zarr"]
+MEMORY = ["--memory", "2 GiB"]
+
+
+def parsed(result):
+    def refuse(literal):
+        raise AssertionError(f"{literal} is not JSON")
+
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout, parse_constant=refuse)
+
+
+def fits_80_columns(result):
+    assert result.exit_code == 0, result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    return result.stdout
+
+
+def axis_of(source):
+    return ["--feature-axis", "0"] if source == "tall.npy" else []
+
+
+@pytest.mark.parametrize("source", SOURCES, indirect=True)
+def test_round_trip__json_has_exactly_the_documented_keys(run, source, X):
+    axis = axis_of(source)
+    sketch = ["--method", "sketch", "--m", 64, *MEMORY, *axis]
+    planned = parsed(run("plan", source, "--json", *sketch))
+    reduced = parsed(run("reduce", source, "Y.zarr", "--json", *sketch))
+    assert set(reduced) == {"out", "plan", "certificate"}
+    assert reduced["out"] == "Y.zarr"
+    assert reduced["plan"] == planned
+    assert set(reduced["certificate"]) == CERTIFICATE
+
+    checked = parsed(run("certify", source, "Y.zarr", "--exact", "--json", *MEMORY, *axis))
+    assert set(checked) == CERTIFICATE
+    assert checked["checked_rows"] == 6
+    assert checked["entry_error"] == pytest.approx(reduced["certificate"]["entry_error"], rel=1e-6)
+
+    moved = parsed(run("transform", "Y.zarr", source, "Y2.zarr", "--json", *MEMORY, *axis))
+    assert moved == {"out": "Y2.zarr", "n": 6, "m": 64}
+    direct = ss.sparsify(X, "sketch", m=64, memory="2 GiB").Y
+    for name in ("Y.zarr", "Y2.zarr"):
+        np.testing.assert_array_equal(_stored(name), direct)
+
+
+def _stored(path):
+    import zarr
+
+    return zarr.open_group(path, mode="r")["Y"][...]
+
+
+@pytest.mark.parametrize("source", SOURCES, indirect=True)
+def test_round_trip__text_fits_80_columns_and_names_the_next_command(run, source):
+    axis = axis_of(source)
+    fits_80_columns(run("info", source, *axis))
+    fits_80_columns(run("plan", source, *axis))
+    reduced = fits_80_columns(run("reduce", source, "Y.zarr", *MEMORY, *axis))
+    assert "attention error" in reduced
+    assert "auto chose exact" in reduced
+    assert "wrote Y.zarr" in reduced
+    last = reduced.splitlines()[-1]
+    assert last.startswith("next:  streamsparse certify ")
+    import shlex
+
+    words = shlex.split(last)[2:]
+    assert "all 6 rows were checked" in fits_80_columns(run(*words))
+    fits_80_columns(run("info", "Y.zarr"))
+
+
+@pytest.mark.parametrize("source", ["X.zarr", "sparse.zarr"], indirect=True)
+def test_info__a_source(run, source):
+    facts = parsed(run("info", source, "--json"))
+    sparse = source == "sparse.zarr"
+    assert facts == {
+        "kind": "Zarr group, sparse" if sparse else "Zarr array",
+        "path": source,
+        "n": 6,
+        "d": 500,
+        "dtype": "float32",
+        "nnz": 3000 if sparse else None,
+        "unit": facts["unit"],
+        "stored_bytes": facts["stored_bytes"],
+        "integrity": "checksummed",
+        "chunks": {"initialized": 7, "total": 7} if sparse else {"initialized": 4, "total": 4},
+    }
+    assert facts["stored_bytes"] > 0
+
+
+@pytest.mark.parametrize("source", ["X.npy"], indirect=True)
+def test_info__results_and_transformed_rows(run, source):
+    run("reduce", source, "Y.zarr", "--method", "sketch", "--m", 32)
+    run("transform", "Y.zarr", source, "Y2.zarr")
+    result = parsed(run("info", "Y.zarr", "--json"))
+    assert set(result) == {"kind", "path", "plan", "certificate"}
+    assert set(result["certificate"]) == CERTIFICATE
+    rows = parsed(run("info", "Y2.zarr", "--json"))
+    assert (rows["kind"], rows["n"], rows["m"]) == ("transformed", 6, 32)
+    assert rows["transform_of"] == result["certificate"]
+    assert "new rows" in fits_80_columns(run("info", "Y2.zarr"))
+
+
+@pytest.mark.parametrize("source", ["X.zarr"], indirect=True)
+def test_info__counts_the_chunks_that_are_absent(run, source, tmp_path):
+    next((tmp_path / source / "c").rglob("3")).unlink()
+    assert parsed(run("info", source, "--json"))["chunks"] == {"initialized": 3, "total": 4}
+    assert run("reduce", source, "Y.zarr").exit_code == 1
+    assert run("reduce", source, "Y.zarr", "--missing", "fill").exit_code == 0
+
+
+@pytest.mark.parametrize("source", ["X.npy"], indirect=True)
+def test_reduce__replaces_only_with_force(run, source):
+    assert run("reduce", source, "Y.zarr").exit_code == 0
+    refused = run("reduce", source, "Y.zarr")
+    assert refused.exit_code == 1
+    assert "Y.zarr already exists" in refused.stderr
+    assert run("reduce", source, "Y.zarr", "-f").exit_code == 0
+
+
+@pytest.mark.parametrize("source", ["X.npy"], indirect=True)
+def test_plan__writes_nothing_and_takes_the_arguments_of_reduce(run, source, tmp_path):
+    words = [source, "Y.zarr", "--missing", "fill", "--nonfinite", "zero", "-f", "--beta", 2]
+    assert parsed(run("plan", *words, "--json"))["beta"] == 2
+    assert not (tmp_path / "Y.zarr").exists()
+    assert run("reduce", *words).exit_code == 0
+
+
+@pytest.mark.parametrize("source", ["X.npy"], indirect=True)
+def test_certify__samples_rows(run, source):
+    run("reduce", source, "Y.zarr")
+    certificate = parsed(run("certify", source, "Y.zarr", "--rows", 2, "--json"))
+    assert certificate["checked_rows"] == 2
+    assert certificate["spectral_error"] is None
+
+
+@pytest.mark.parametrize("source", ["X.npy"], indirect=True)
+def test_transform__refuses_a_method_that_keeps_no_map(run, source):
+    run("reduce", source, "Y.zarr", "--method", "exact")
+    result = run("transform", "Y.zarr", source, "Y2.zarr")
+    assert result.exit_code == 1
+    assert "keeps no map" in result.stderr
+
+
+@pytest.mark.parametrize("source", ["X.npy"], indirect=True)
+def test_reduce__a_missed_epsilon_is_a_warning_line(run, source):
+    words = ["--method", "sketch", "--epsilon", "0.001", "--target", "entries"]
+    result = run("reduce", source, "Y.zarr", *words, "--json")
+    assert "Traceback" not in result.stderr
+    if parsed(result)["certificate"]["entry_error"]["value"] > 0.001:
+        assert result.stderr.startswith("streamsparse: warning: ")
+
+
+def test_reduce__no_output_is_left_by_a_failed_run(run, X, tmp_path):
+    X[2, 7] = np.nan
+    np.save(tmp_path / "bad.npy", X)
+    result = run("reduce", "bad.npy", "Y.zarr")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("streamsparse: error: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.npy"]
+    assert run("reduce", "bad.npy", "Y.zarr", "--nonfinite", "zero").exit_code == 0

@@ -1,0 +1,195 @@
+import os
+
+import numpy as np
+import pytest
+
+from streamsparse.errors import OutputExistsError, StoreError
+from streamsparse.storing import commit
+from streamsparse.storing.commit import check_output, staged
+from streamsparse.storing.zarr_write import ResultWriter
+
+
+def write_result(path, attributes=None):
+    writer = ResultWriter(path, 2, 1)
+    writer.write_rows(0, np.ones((2, 1)))
+    writer.finish(attributes or {"schema": 1})
+
+
+def put(path, text):
+    path.mkdir()
+    (path / "file").write_text(text)
+
+
+def test_staged__target_appears_only_after_a_clean_exit(tmp_path):
+    target = tmp_path / "out"
+    with staged(target, overwrite=False) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.name.startswith(f".out.partial-{os.getpid()}-")
+        put(temporary, "new")
+        assert not target.exists()
+    assert (target / "file").read_text() == "new"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_staged__syncs_the_tree_before_the_rename_and_the_parent_after(tmp_path, monkeypatch):
+    target, calls = tmp_path / "out", []
+    for name in ("fsync_tree", "rename", "fsync_directory"):
+        real = getattr(commit, name)
+
+        def logged(*paths, name=name, real=real):
+            calls.append(name)
+            real(*paths)
+
+        monkeypatch.setattr(commit, name, logged)
+    with staged(target, overwrite=False) as temporary:
+        put(temporary, "new")
+    assert calls == ["fsync_tree", "rename", "fsync_directory"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_staged__any_exception_leaves_everything_as_it_was(tmp_path, error, overwrite):
+    target = tmp_path / "out"
+    if overwrite:
+        put(target, "old")
+
+    def write():
+        with staged(target, overwrite=overwrite) as temporary:
+            put(temporary, "half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert os.listdir(tmp_path) == (["out"] if overwrite else [])
+    if overwrite:
+        assert (target / "file").read_text() == "old"
+
+
+def test_staged__overwrite_replaces_the_old_and_removes_it(tmp_path):
+    target = tmp_path / "out"
+    put(target, "old")
+    with staged(target, overwrite=True) as temporary:
+        put(temporary, "new")
+    assert (target / "file").read_text() == "new"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_staged__works_for_a_single_file(tmp_path):
+    for text in ("first", "second"):
+        with staged(tmp_path / "f", overwrite=True) as temporary:
+            temporary.write_text(text)
+    assert (tmp_path / "f").read_text() == "second"
+    assert os.listdir(tmp_path) == ["f"]
+
+
+def test_staged__refuses_what_appeared_meanwhile(tmp_path):
+    target = tmp_path / "out"
+
+    def write():
+        with staged(target, overwrite=False) as temporary:
+            put(temporary, "new")
+            put(target, "of somebody else")
+
+    with pytest.raises(OutputExistsError, match="overwrite=True"):
+        write()
+    assert (target / "file").read_text() == "of somebody else"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+@pytest.mark.parametrize("is_done", [False, True])
+def test_staged__interrupt_around_either_rename_loses_nothing(
+    tmp_path, monkeypatch, failing, is_done
+):
+    target, real, calls = tmp_path / "out", commit.rename, []
+    put(target, "old")
+
+    def interrupted(source, to):
+        calls.append(to)
+        if len(calls) - 1 != failing or is_done:
+            real(source, to)
+        if len(calls) - 1 == failing:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(commit, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), staged(target, overwrite=True) as temporary:
+        put(temporary, "new")
+    is_new = failing == 1 and is_done
+    assert (target / "file").read_text() == ("new" if is_new else "old")
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_staged__reports_a_body_that_wrote_nothing(tmp_path):
+    with pytest.raises(StoreError, match="syncing"), staged(tmp_path / "out", overwrite=False):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_check_output__accepts_a_new_name_and_a_result_to_replace(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    check_output(tmp_path / "out", overwrite=False, source_path=source)
+    write_result(tmp_path / "out")
+    check_output(tmp_path / "out", overwrite=True, source_path=source)
+
+
+def test_check_output__existing_target_names_the_remedy(tmp_path):
+    write_result(tmp_path / "out")
+    with pytest.raises(OutputExistsError, match=r"overwrite=True \(-f\)"):
+        check_output(tmp_path / "out", overwrite=False, source_path=None)
+
+
+@pytest.mark.parametrize("kind", ["directory", "file", "json", "array", "unmarked"])
+def test_check_output__overwrite_refuses_what_is_not_ours(tmp_path, kind):
+    target = tmp_path / "out"
+    if kind == "file":
+        target.write_text("precious")
+    else:
+        put(target, "precious")
+    if kind == "json":
+        (target / "zarr.json").write_text("[1, 2]")
+    if kind == "array":
+        text = '{"node_type": "array", "attributes": {"streamsparse": {}}}'
+        (target / "zarr.json").write_text(text)
+    if kind == "unmarked":
+        (target / "zarr.json").write_text('{"node_type": "group", "attributes": {}}')
+    with pytest.raises(OutputExistsError, match="not a result of streamsparse"):
+        check_output(target, overwrite=True, source_path=None)
+
+
+def test_check_output__overwrite_refuses_a_result_with_other_things_in_it(tmp_path):
+    write_result(tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("precious")
+    with pytest.raises(OutputExistsError, match=r"notes\.txt"):
+        check_output(tmp_path / "out", overwrite=True, source_path=None)
+
+
+def test_check_output__overwrite_refuses_a_link(tmp_path):
+    write_result(tmp_path / "real")
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    with pytest.raises(OutputExistsError, match="symbolic link"):
+        check_output(tmp_path / "out", overwrite=True, source_path=None)
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "word"),
+    [
+        ("x", "x", "is the source"),
+        ("x/out", "x", "lies inside"),
+        ("x", "x/y", "contains"),
+        ("link", "x", "is the source"),
+        ("link/out", "x", "lies inside"),
+        ("x/y/../out", "link", "lies inside"),
+    ],
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_check_output__refuses_to_touch_the_source(tmp_path, target, source, word, overwrite):
+    write_result(tmp_path / "x")
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    with pytest.raises(OutputExistsError, match=word):
+        check_output(tmp_path / target, overwrite=overwrite, source_path=tmp_path / source)
+
+
+def test_check_output__missing_parent_is_named(tmp_path):
+    with pytest.raises(StoreError, match=r"nowhere is not a directory"):
+        check_output(tmp_path / "nowhere" / "out", overwrite=False, source_path=None)
