@@ -27,6 +27,8 @@ from streamsparse.sources.base import Array
 from streamsparse.sources.open import open_source as open_any_source
 
 _CHUNK_ROWS = 256
+# Another sample than a run with the default seed, or with the seed next to it, has drawn.
+_FRESH_SEED = 0x5EED
 
 
 def certify(
@@ -36,7 +38,7 @@ def certify(
     exact: bool = False,
     *,
     beta: float | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     memory: int | str = "1 GiB",
     feature_axis: int = 1,
     missing: str = "error",
@@ -51,7 +53,7 @@ def certify(
     rows : how many rows to check, or which (indices in 0 .. n - 1); None for 32 at random.
     exact : compute the exact Gram matrix and check every row and the spectral error.
     beta : scale of the logits, > 0; None takes the result's, or 1.
-    seed : which random rows; any other than the run's gives a fresh sample.
+    seed : which random rows; None takes others than the run itself checked.
     memory, feature_axis, missing, progress : as for :func:`sparsify`.
 
     Returns
@@ -76,6 +78,8 @@ def certify(
     earlier = result_or_Y.certificate if isinstance(result_or_Y, Result) else None
     if beta is None:
         beta = 1.0 if earlier is None else earlier.beta
+    if seed is None:
+        seed = _FRESH_SEED if earlier is None else (earlier.seed + _FRESH_SEED) % 2**64
     source = open_any_source(X, feature_axis=feature_axis, missing=missing)
     if len(Y.shape) != 2 or Y.shape[0] != source.shape[0]:
         raise ParameterError(

@@ -10,6 +10,7 @@ import click
 from streamsparse.cli.options import command_line, json_option, print_json
 from streamsparse.demo.report import Neighbours, Report, Run
 from streamsparse.demo.run import run_demo, run_dense_demo
+from streamsparse.methods.base import SAMPLED_ROWS
 from streamsparse.units import format_bytes, format_seconds
 
 _NAME_WIDTH = 24
@@ -108,7 +109,8 @@ def _table(runs: list[Run]) -> Iterator[str]:
         )
     yield textwrap.fill(
         "Errors are the largest row L1 distance of attention and max |E_ij| / r, by an "
-        "independent pass over all rows; 'sampled' is what the run knew itself, from 32 rows; "
+        "independent pass over all rows; 'sampled' is what the run itself knew, from "
+        f"{SAMPLED_ROWS} rows of large inputs; "
         "'Y = 0' is the error of uniform attention.",
         80,
     )

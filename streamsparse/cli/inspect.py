@@ -16,6 +16,7 @@ from streamsparse.cli.options import (
     parameter_option,
     print_json,
 )
+from streamsparse.methods.base import SAMPLED_ROWS
 from streamsparse.sources.base import Source
 from streamsparse.storing.commit import read_marker
 from streamsparse.units import format_bytes
@@ -153,7 +154,7 @@ Examples:
     "--rows",
     type=int,
     metavar="N",
-    help="How many rows to check, drawn at random.  [default: 32]",
+    help=f"How many rows to check, drawn at random.  [default: {SAMPLED_ROWS}]",
 )
 @parameter_option(
     ss.certify,

@@ -14,6 +14,9 @@ import click
 from streamsparse import sparsify
 from streamsparse.api.arguments import METHODS, POLICIES, TARGETS
 
+_WIDTH = 80
+# Room to the right of an option: for its value and a backslash.
+_VALUE_WIDTH = 20
 # click's decorators return what they are given.
 Decorator = Callable[[Any], Any]
 
@@ -70,86 +73,87 @@ def json_option(command: Any) -> Any:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
 
 
-def force_option(command: Any) -> Any:
-    """Add ``-f``."""
-    return click.option(
-        "-f", "--force", "overwrite", is_flag=True, help="Replace an earlier result."
-    )(command)
+def force_option(function: Callable[..., Any]) -> Decorator:
+    """Return ``-f``."""
+    return parameter_option(
+        function, "overwrite", "-f", "--force", is_flag=True, help="Replace an earlier result."
+    )
+
+
+_REQUEST_OPTIONS: tuple[Decorator, ...] = (
+    parameter_option(
+        sparsify,
+        "method",
+        "--method",
+        type=click.Choice(METHODS),
+        help="sketch: random, fast. exact: from the Gram matrix. auto: the plan chooses.",
+    ),
+    parameter_option(sparsify, "m", "--m", type=int, metavar="N", help="Columns of Y."),
+    parameter_option(
+        sparsify,
+        "epsilon",
+        "--epsilon",
+        type=float,
+        metavar="E",
+        help="Wanted error in (0, 1), in the sense of --target; not with --m.",
+    ),
+    parameter_option(
+        sparsify,
+        "target",
+        "--target",
+        type=click.Choice(TARGETS),
+        help="What --epsilon bounds: rows of softmax(beta G), entries / r, or Loewner.",
+    ),
+    parameter_option(
+        sparsify,
+        "delta",
+        "--delta",
+        type=float,
+        metavar="D",
+        help="Allowed probability that a random method misses epsilon.",
+    ),
+    parameter_option(
+        sparsify, "beta", "--beta", type=float, metavar="B", help="Scale of the logits, > 0."
+    ),
+    parameter_option(
+        sparsify,
+        "seed",
+        "--seed",
+        type=int,
+        metavar="K",
+        help="Fixes every bit of Y, with X, method and m.",
+    ),
+    parameter_option(
+        sparsify,
+        "s",
+        "--s",
+        type=int,
+        metavar="1|2|4|8",
+        help="Nonzeros per column of the sketching matrix S.",
+    ),
+    memory_option(sparsify),
+    feature_axis_option(sparsify),
+    missing_option(sparsify),
+    parameter_option(
+        sparsify,
+        "nonfinite",
+        "--nonfinite",
+        type=click.Choice(POLICIES["nonfinite"]),
+        help="NaN and infinities: refuse, or read as zero.",
+    ),
+    parameter_option(
+        sparsify,
+        "resume",
+        "--resume",
+        is_flag=True,
+        help="Continue a killed run (not available in this version).",
+    ),
+)
 
 
 def request_options(command: Any) -> Any:
     """Add the options that say what to reduce and how."""
-    option = parameter_option
-    options: list[Decorator] = [
-        option(
-            sparsify,
-            "method",
-            "--method",
-            type=click.Choice(METHODS),
-            help="sketch: random, fast. exact: from the Gram matrix. auto: the plan chooses.",
-        ),
-        option(sparsify, "m", "--m", type=int, metavar="N", help="Columns of Y."),
-        option(
-            sparsify,
-            "epsilon",
-            "--epsilon",
-            type=float,
-            metavar="E",
-            help="Wanted error in (0, 1), in the sense of --target; not with --m.",
-        ),
-        option(
-            sparsify,
-            "target",
-            "--target",
-            type=click.Choice(TARGETS),
-            help="What --epsilon bounds: rows of softmax(beta G), entries / r, or Loewner.",
-        ),
-        option(
-            sparsify,
-            "delta",
-            "--delta",
-            type=float,
-            metavar="D",
-            help="Allowed probability that a random method misses epsilon.",
-        ),
-        option(
-            sparsify, "beta", "--beta", type=float, metavar="B", help="Scale of the logits, > 0."
-        ),
-        option(
-            sparsify,
-            "seed",
-            "--seed",
-            type=int,
-            metavar="K",
-            help="Fixes every bit of Y, with X, method and m.",
-        ),
-        option(
-            sparsify,
-            "s",
-            "--s",
-            type=int,
-            metavar="1|2|4|8",
-            help="Nonzeros per column of the sketching matrix S.",
-        ),
-        memory_option(sparsify),
-        feature_axis_option(sparsify),
-        missing_option(sparsify),
-        option(
-            sparsify,
-            "nonfinite",
-            "--nonfinite",
-            type=click.Choice(POLICIES["nonfinite"]),
-            help="NaN and infinities: refuse, or read as zero.",
-        ),
-        option(
-            sparsify,
-            "resume",
-            "--resume",
-            is_flag=True,
-            help="Continue a killed run (not available in this version).",
-        ),
-    ]
-    for add in reversed(options):
+    for add in reversed(_REQUEST_OPTIONS):
         command = add(command)
     return command
 
@@ -170,3 +174,16 @@ def _finite(value: Any) -> Any:
 def command_line(*words: object) -> str:
     """Return a command to type, its words quoted for a shell."""
     return shlex.join(["streamsparse", *map(str, words)])
+
+
+def next_line(*words: object) -> str:
+    """Return the line that names the next command, continued like a shell's where it is long."""
+    lines = ["next:  streamsparse"]
+    for word in map(str, words):
+        quoted = shlex.quote(word)
+        if word.startswith("--") and len(lines[-1]) + len(quoted) + _VALUE_WIDTH > _WIDTH:
+            lines[-1] += " \\"
+            lines.append(f"         {quoted}")
+        else:
+            lines[-1] += f" {quoted}"
+    return "\n".join(lines)

@@ -9,10 +9,10 @@ import click
 
 import streamsparse as ss
 from streamsparse.cli.options import (
-    command_line,
     default_of,
     force_option,
     json_option,
+    next_line,
     print_json,
     request_options,
 )
@@ -33,7 +33,7 @@ Examples:
 @click.argument("source")
 @click.argument("out", type=click.Path())
 @request_options
-@force_option
+@force_option(ss.sparsify)
 @json_option
 def reduce(source: str, out: str, overwrite: bool, as_json: bool, **request: Any) -> None:
     """Reduce SOURCE (n x d) to OUT (n x m) and print its certificate.
@@ -58,7 +58,7 @@ def reduce(source: str, out: str, overwrite: bool, as_json: bool, **request: Any
         if request[name] != default_of(ss.certify, name)
         for word in (f"--{name.replace('_', '-')}", request[name])
     ]
-    click.echo(f"next:  {command_line('certify', source, out, '--exact', *same)}")
+    click.echo(next_line("certify", source, out, "--exact", *same))
 
 
 @click.command(
@@ -71,7 +71,7 @@ Examples:
 @click.argument("source")
 @click.argument("out", type=click.Path(), default="OUT")
 @request_options
-@force_option
+@force_option(ss.sparsify)
 @json_option
 def plan(source: str, out: str, overwrite: bool, as_json: bool, **request: Any) -> None:  # noqa: ARG001 - so that "reduce" can become "plan" on any command line
     """Say what `reduce` would do with SOURCE, reading metadata only.

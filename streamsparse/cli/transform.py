@@ -8,11 +8,11 @@ import click
 
 import streamsparse as ss
 from streamsparse.cli.options import (
-    command_line,
     feature_axis_option,
     force_option,
     json_option,
     memory_option,
+    next_line,
     print_json,
 )
 
@@ -29,7 +29,7 @@ Example:
 @click.argument("new_out", type=click.Path())
 @memory_option(ss.Result.transform)
 @feature_axis_option(ss.Result.transform)
-@force_option
+@force_option(ss.Result.transform)
 @json_option
 def transform(out: str, new_source: str, new_out: str, as_json: bool, **request: Any) -> None:
     """Apply the map of the result OUT to the rows of NEW_SOURCE.
@@ -44,4 +44,4 @@ def transform(out: str, new_source: str, new_out: str, as_json: bool, **request:
         return
     click.echo(f"Y {n:,} x {m:,}, mapped as in {out}")
     click.echo(f"wrote {new_out}")
-    click.echo(f"next:  {command_line('info', new_out)}")
+    click.echo(next_line("info", new_out))

@@ -34,7 +34,7 @@ _DENSE_COLUMNS = 1024
 _ROUND_COLUMNS = 2048
 _DENSE_CHUNK_BYTES = 8 << 20
 _WARM_UP_ROWS = 8
-_WARM_UP_BYTES = 1 << 20
+_WARM_UP_BYTES = 1 << 18
 
 Say = Callable[[str], None]
 
@@ -167,7 +167,11 @@ def _read_corpus(limit: int | None, say: Say) -> Corpus:
 
 def _write_features(path: Path, corpus: Corpus, size_bytes: int) -> tuple[int, int]:
     return write_dense_features(
-        path, corpus, size_bytes=size_bytes, seed=0, chunk_bytes=_DENSE_CHUNK_BYTES
+        path,
+        corpus,
+        size_bytes=size_bytes,
+        seed=0,
+        chunk_bytes=min(_DENSE_CHUNK_BYTES, size_bytes),
     )
 
 

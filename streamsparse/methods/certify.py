@@ -40,7 +40,9 @@ def rows_needs(facts: Facts, *, m: int, count: int) -> Needs:
 
 def sampled_gram_rows(Y: Any, sample: Array) -> Array:
     """Return the rows I of Y Y^T, (p, n), for Y in memory or on disk, in chunks of its rows."""
-    Y_I = np.stack([np.asarray(Y[int(row)], np.float64) for row in sample])
+    Y_I = np.empty((sample.size, Y.shape[1]))
+    for k, row in enumerate(sample.tolist()):
+        Y_I[k] = Y[row]
     step = max(1, _CHUNK_BYTES // (8 * Y.shape[1]))
     parts = [Y_I @ np.asarray(Y[a : a + step], np.float64).T for a in range(0, Y.shape[0], step)]
     return np.concatenate(parts, axis=1)

@@ -28,7 +28,8 @@ class Facts:
 
     Attributes
     ----------
-    name, n, d, dtype, nnz, unit, stored_bytes, read_overhead_bytes : as in ``Source``.
+    name, n, d, dtype, nnz, unit, stored_bytes, read_overhead_bytes, opening_passes :
+        as in ``Source``.
     block_itemsize : bytes per value once read.
     """
 
@@ -41,6 +42,7 @@ class Facts:
     unit: tuple[int, int]
     stored_bytes: int
     read_overhead_bytes: int
+    opening_passes: int
 
     @classmethod
     def of(cls, source: Source) -> Facts:
@@ -55,6 +57,7 @@ class Facts:
             unit=source.unit,
             stored_bytes=source.stored_bytes,
             read_overhead_bytes=source.read_overhead_bytes,
+            opening_passes=source.opening_passes,
         )
 
     def region_bytes(self, rows: int, columns: int) -> int:
@@ -347,7 +350,7 @@ def _stream(
     if facts.nnz is None:
         block_bytes = min(block_bytes, narrow)
     held = (in_flight + readers) * block_bytes + readers * facts.read_overhead_bytes
-    passes = bands if facts.unit[0] > band_rows else 1
+    passes = (bands if facts.unit[0] > band_rows else 1) + facts.opening_passes
     # Bands that go to disk are finished one by one: there is no dense stage over all rows.
     finish = BASE_BYTES + needs.finish_bytes if bands == 1 else 0
     return Stream(
@@ -379,8 +382,8 @@ def _rebucketed(facts: Facts, needs: Needs, whole: int, block: int) -> Stream:
         span_width=needs.span_width,
         rebucket=True,
         temporary_disk_bytes=facts.decoded_bytes,
-        passes=1,
-        bytes_to_read=facts.stored_bytes,
+        passes=1 + facts.opening_passes,
+        bytes_to_read=(1 + facts.opening_passes) * facts.stored_bytes,
         peak_memory_bytes=max(whole + 4 * block, _rewriting_bytes(facts, block), finish),
     )
 

@@ -42,6 +42,7 @@ class BucketSource:
         self.unit = (source.shape[0], width)
         self.stored_bytes = source.stored_bytes
         self.read_overhead_bytes = 0
+        self.opening_passes = 0
         self.integrity = source.integrity
         self._buckets = buckets
         self._width = width

@@ -86,6 +86,7 @@ class Source(Protocol):
         (chunk, shard or dask chunk; n or d where that axis cannot be cut cheaply).
     stored_bytes : bytes one pass reads from storage, before decoding where known.
     read_overhead_bytes : most bytes one ``read`` holds beside the block it returns.
+    opening_passes : complete reads that opening took: 0, but for sources that must be counted.
     integrity : "checksummed" if every byte is covered by a checksum, else "structural".
     """
 
@@ -97,6 +98,7 @@ class Source(Protocol):
     unit: tuple[int, int]
     stored_bytes: int
     read_overhead_bytes: int
+    opening_passes: int
     integrity: str
 
     def verify(self) -> None:
@@ -121,6 +123,8 @@ class Source(Protocol):
 
 class SourceMixin:
     """What every source does by means of the protocol alone: yield its blocks, name itself."""
+
+    opening_passes: int = 0
 
     def blocks(self: Source, max_bytes: int) -> Iterator[Block]:
         """Yield blocks of at most ``max_bytes`` that cover X once, band of rows by band of rows."""

@@ -58,6 +58,7 @@ class DaskSparseSource(SourceMixin):
     """
 
     integrity = "structural"
+    opening_passes = 1
 
     def __init__(self, array: Any, *, feature_axis: int, name: str = "dask array") -> None:
         self.name = name

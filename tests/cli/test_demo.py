@@ -9,37 +9,39 @@ from streamsparse.demo.report import Run, find_violations
 from streamsparse.demo.run import run_demo, run_dense_demo
 
 
-@pytest.fixture
-def report(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+@pytest.fixture(scope="module")
+def report():
     return run_demo(limit=30, say=lambda what: None)
 
 
-def test_demo__every_certificate_holds_and_the_folder_is_removed(report, tmp_path):
+def test_demo__every_certificate_holds(report):
     assert report.violations == []
     assert [run.asked for run in report.runs] == ["exact", "sketch", "sketch", "sketch", "auto"]
     assert report.n == 30
     assert all(run.check.checked_rows == 30 for run in report.runs)
     assert all(len(entry.before) == len(entry.after) == 3 for entry in report.neighbours)
-    assert list(tmp_path.iterdir()) == []
 
 
-def test_demo__text_and_json(run, tmp_path, monkeypatch):
+def test_demo__prints_a_table_and_removes_its_folder(run, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     result = run("demo", "--limit", "20")
     assert result.exit_code == 0, result.stderr
     assert max(map(len, result.stdout.splitlines())) <= 80
     for words in ("attention error", "Y = 0", "beta = 8", "nearest modules", "next:  streamsparse"):
         assert words in result.stdout
-    result = run("demo", "--limit", "20", "--json")
-    values = json.loads(result.stdout)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_demo__json(run, monkeypatch, report):
+    monkeypatch.setattr("streamsparse.cli.demo.run_demo", lambda **_: report)
+    values = json.loads(run("demo", "--json").stdout)
     assert set(values["runs"][0]) == {"asked", "certificate", "check"}
     assert values["violations"] == []
 
 
 def test_demo__dense_keeps_its_budget(run, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    result = run("demo", "--dense", "4MB", "--limit", "20")
+    result = run("demo", "--dense", "1MB", "--limit", "20")
     assert result.exit_code == 0, result.stderr
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "fits the budget" in result.stdout

@@ -24,6 +24,7 @@ def facts(n=1000, d=10**6, unit=(1000, 4096), nnz=None, overhead=4 * MIB):
         unit=(min(unit[0], n), min(unit[1], d)),
         stored_bytes=4 * n * d if nnz is None else 8 * nnz,
         read_overhead_bytes=overhead,
+        opening_passes=0,
     )
 
 

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import strategies
+from streamsparse.dense.linalg import (
+    eigenpairs,
+    loewner_error,
+    product_with_transpose,
+    rank_of,
+    scaled_vectors,
+)
+from streamsparse.methods.rank import rank_tolerance
+
+EPS = np.finfo(np.float64).eps
+
+
+@pytest.mark.parametrize("kind", strategies.named_matrices())
+def test_eigenpairs__rebuild_the_matrix(kind):
+    X = strategies.named_matrices()[kind].astype(np.float64)
+    G = product_with_transpose(X)
+    values, vectors = eigenpairs(G.copy())
+    Y = scaled_vectors(values, vectors, G.shape[0])
+    # Backward stability of eigh: the error is a modest multiple of n eps ||G||_2.
+    assert np.abs(Y @ Y.T - G).max() <= 10 * G.shape[0] * EPS * max(values[0], 1e-300)
+    assert (np.diff(values) <= 0).all()
+    assert (values >= 0).all()
+
+
+def test_eigenpairs__fix_the_signs_of_the_vectors():
+    G = product_with_transpose(strategies.matrix_from_spectrum(9, 30, np.arange(9, 0, -1)))
+    _, vectors = eigenpairs(G)
+    largest = np.abs(vectors).argmax(axis=0)
+    assert (vectors[largest, np.arange(9)] > 0).all()
+
+
+@pytest.mark.parametrize("rank", [1, 5, 12])
+def test_rank_of__finds_the_rank_of_both_precisions(rank):
+    for dtype in ("float64", "float32"):
+        X = strategies.matrix_from_spectrum(20, 400, np.ones(rank), dtype=dtype)
+        values, _ = eigenpairs(product_with_transpose(X.astype(np.float64)))
+        assert rank_of(values, rank_tolerance(20, np.dtype(dtype))) == rank
+
+
+def test_loewner_error__is_the_distortion_that_was_put_in():
+    G = product_with_transpose(strategies.matrix_from_spectrum(10, 50, np.arange(1, 11)))
+    values, vectors = eigenpairs(G.copy())
+    scale = np.ones(10)
+    scale[3], scale[7] = 1.2, 0.75
+    Y = vectors * np.sqrt(values * scale)
+    assert loewner_error(G, Y, 1e-12) == pytest.approx(0.25, rel=1e-10)
+
+
+def test_loewner_error__is_one_where_a_direction_is_lost():
+    G = product_with_transpose(strategies.matrix_from_spectrum(10, 50, np.ones(10)))
+    values, vectors = eigenpairs(G.copy())
+    assert loewner_error(G, scaled_vectors(values, vectors, 9), 1e-12) == 1.0
+    assert loewner_error(G, np.zeros((10, 3)), 1e-12) == 1.0
+
+
+def test_loewner_error__of_zero_against_zero_is_zero():
+    assert loewner_error(np.zeros((4, 4)), np.zeros((4, 2)), 1e-12) == 0.0
