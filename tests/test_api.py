@@ -5,11 +5,12 @@ import warnings
 
 import numpy as np
 import pytest
-import reference
 import scipy.sparse
+import zarr
+
+import reference
 import strategies
 import streamsparse as ss
-import zarr
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_sparsify__the_spectral_promise_holds_over_seeds():
 
 
 def test_sparsify__the_gram_estimate_is_unbiased():
-    # Mean over T seeds within 6 standard errors, variance from THEORY 2.2 (an upper bound for runs).
+    # Mean over T seeds within 6 standard errors; THEORY 2.2's variance bounds that of runs.
     X = strategies.matrix_from_spectrum(6, 300, np.ones(6)) * 3
     G = gram(X)
     trials, m = 200, 64
@@ -229,10 +230,14 @@ def test_attention_error__agrees_with_the_slow_twin_from_X_and_from_G(X):
     Y = ss.sparsify(X, "sketch", m=64).Y
     expected = reference.attention_error(gram(X), Y @ Y.T, 2.0)
     assert ss.attention_error(gram(X), Y, beta=2.0) == pytest.approx(expected, rel=1e-9)
-    assert ss.attention_error(X.astype(np.float64), Y, beta=2.0) == pytest.approx(expected, rel=1e-9)
+    assert ss.attention_error(X.astype(np.float64), Y, beta=2.0) == pytest.approx(
+        expected, rel=1e-9
+    )
 
 
-@pytest.mark.parametrize("mask", [np.ones((3, 3)), np.zeros((40, 40), bool), np.full((40, 40), np.inf)])
+@pytest.mark.parametrize(
+    "mask", [np.ones((3, 3)), np.zeros((40, 40), bool), np.full((40, 40), np.inf)]
+)
 def test_attention__refuses_a_mask_that_makes_no_sense(X, mask):
     with pytest.raises(ss.ParameterError, match="mask"):
         ss.attention(X, mask=mask)

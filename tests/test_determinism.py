@@ -7,9 +7,10 @@ import dask.array
 import numpy as np
 import pytest
 import scipy.sparse
+import zarr
+
 import strategies
 import streamsparse as ss
-import zarr
 from streamsparse.api.arguments import check_request
 from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job
@@ -98,8 +99,9 @@ def saved(path, values):
 def test_sparsify__sketches_sparse_storage_to_the_bits_of_dense_storage(
     X, expected, tmp_path, storage
 ):
-    assert bits(ss.sparsify(sparse_source(X, storage, tmp_path), "sketch", m=M).Y) == (
-        expected["sketch"]
+    assert (
+        bits(ss.sparsify(sparse_source(X, storage, tmp_path), "sketch", m=M).Y)
+        == (expected["sketch"])
     )
 
 

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+
 import reference
 import strategies
 from streamsparse.dense.attention import masked, row_distances, softmax_rows

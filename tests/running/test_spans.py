@@ -1,8 +1,11 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
+
+import reference
 from streamsparse.running.spans import (
     ARITY,
     MergeTree,
@@ -49,7 +52,7 @@ def test_pieces_of__cover_the_columns_once_without_crossing_a_span(start, count,
     pieces = list(pieces_of((start, start + count), width))
     assert pieces[0][1][0] == start
     assert pieces[-1][1][1] == start + count
-    for (_, (_, stop)), (_, (following, _)) in zip(pieces[:-1], pieces[1:], strict=True):
+    for (_, (_, stop)), (_, (following, _)) in pairwise(pieces):
         assert stop == following
     for span, (a, b) in pieces:
         assert span * width <= a < b <= (span + 1) * width

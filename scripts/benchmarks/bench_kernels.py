@@ -1,0 +1,238 @@
+"""Kernels through their accumulators, on blocks in memory, all processors.
+
+The sketch and the norms are compared with the rate at which memory can be read, the Gram matrix
+with np.matmul on a block that stays in the caches, sparse ones with scipy on the same matrices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from harness import (
+    MemoryRead,
+    Report,
+    intervals,
+    parse_arguments,
+    rounded_normals,
+    sparse_columns,
+    time_in_turns,
+)
+from threadpoolctl import threadpool_limits
+
+from streamsparse.accumulators.base import Accumulator, DensePiece, Each, Piece, SparsePiece
+from streamsparse.accumulators.gram import GramAccumulator
+from streamsparse.accumulators.norms import NormsAccumulator
+from streamsparse.accumulators.sketch import SketchAccumulator
+from streamsparse.running.local import available_threads, worker_threads
+from streamsparse.sketching.run_hash import SparseSign
+
+SEED = 7
+DENSITY = 0.003
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Shapes of one size: ``d`` for sparse data, ``data_bytes`` of dense blocks in memory."""
+
+    n: int
+    m: int
+    d: int
+    data_bytes: int
+    block_bytes: int
+    repeats: int
+
+
+SIZES = {
+    "toy": Sizes(n=64, m=256, d=1 << 13, data_bytes=1 << 20, block_bytes=1 << 18, repeats=2),
+    "small": Sizes(n=1024, m=4096, d=1 << 20, data_bytes=1 << 30, block_bytes=1 << 25, repeats=5),
+    "large": Sizes(n=1024, m=4096, d=1 << 22, data_bytes=1 << 32, block_bytes=1 << 25, repeats=7),
+}
+
+
+def main() -> None:
+    arguments = parse_arguments(__doc__)
+    sizes, report = SIZES[arguments.size], Report("kernels", arguments)
+    read = MemoryRead(sizes.data_bytes)
+    with worker_threads(available_threads()) as each:
+        for dtype in ("float32", "float64", "int8"):
+            bench_dense(report, sizes, dtype, read, each)
+        bench_sparse_sketch(report, sizes, each)
+        bench_sparse_gram(report, sizes, each)
+    bench_exact(report, sizes)
+    report.print_table()
+
+
+def dense_pieces(sizes: Sizes, dtype: str) -> list[DensePiece]:
+    """Return blocks as a pass would read them, ``data_bytes`` in all, so that none stays cached."""
+    itemsize = np.dtype(dtype).itemsize
+    width = sizes.block_bytes // (sizes.n * itemsize)
+    values = (16 * rounded_normals((sizes.n, width), SEED)).astype(dtype)
+    d = sizes.data_bytes // (sizes.n * itemsize)
+    return [DensePiece((0, sizes.n), columns, values.copy(), 0) for columns in intervals(d, width)]
+
+
+def feed(accumulator: Accumulator, pieces: list[Any], each: Each) -> list[np.ndarray]:
+    """Return the state after all pieces."""
+    state = accumulator.start()
+    for piece in pieces:
+        accumulator.update(state, piece, each)
+    accumulator.close_span(state, each)
+    return state
+
+
+def bench_dense(report: Report, sizes: Sizes, dtype: str, read: MemoryRead, each: Each) -> None:
+    """Measure the sketch with s = 1 and 8, and the norms: bytes of X per second."""
+    names = {f"sketch {dtype} s={s}": s for s in (1, 8)} | {f"norms {dtype}": 0}
+    names = {name: s for name, s in names.items() if report.wants(name)}
+    pieces = dense_pieces(sizes, dtype) if names else []
+    size_bytes = sum(piece.data.nbytes for piece in pieces)
+    for name, s in names.items():
+        accumulator: Any = NormsAccumulator(rows=sizes.n)
+        d = pieces[-1].columns[1]
+        parameters: dict[str, Any] = {"n": sizes.n, "d": d, "dtype": dtype}
+        if s:
+            operator = SparseSign.make(d=d, m=sizes.m, s=s, seed=SEED)
+            accumulator = SketchAccumulator(rows=sizes.n, operator=operator)
+            parameters |= {"m": sizes.m, "s": s}
+        ours, roof = time_in_turns(
+            [lambda accumulator=accumulator: feed(accumulator, pieces, each), read], sizes.repeats
+        )
+        report.add(
+            name,
+            parameters,
+            timing=ours,
+            rate=(size_bytes / ours.best / 1e9, "GB/s"),
+            baseline=("memory read", read.size_bytes / roof.best / 1e9),
+            facts={"entry_additions_per_second": max(s, 1) * sizes.n * d / ours.best},
+        )
+
+
+def transposed_operator(operator: SparseSign) -> scipy.sparse.csr_array:
+    """Return S^T (d, m), unscaled, made of the tables that the kernels use."""
+    d, s, run = operator.d, operator.s, operator.run
+    columns = np.arange(d)
+    offsets, signs = operator.tables(0, -(-d // run))
+    within = columns % run
+    widths = np.array(operator.widths)
+    starts = np.concatenate([[0], np.cumsum(widths + run - 1)[:-1]])
+    # A position in the padded Y is a bucket of its replicate, taken modulo the width.
+    buckets = (offsets[columns // run] + within[:, None] - starts) % widths
+    buckets += np.concatenate([[0], np.cumsum(widths)[:-1]])
+    bits = (signs[columns // run] >> within[:, None].astype(np.uint64)) & np.uint64(1)
+    values = (1 - 2 * bits.astype(np.float32)).ravel()
+    indptr = np.arange(0, d * s + 1, s)
+    return scipy.sparse.csr_array((values, buckets.ravel(), indptr), shape=(d, operator.m))
+
+
+def bench_sparse_sketch(report: Report, sizes: Sizes, each: Each) -> None:
+    """Measure the sparse sketch, entries per second, against scipy's X @ S^T on one thread."""
+    n, d, m = sizes.n, sizes.d, sizes.m
+    for s in (1, 8):
+        name = f"sketch sparse s={s}"
+        if not report.wants(name):
+            continue
+        X = sparse_columns(n, d, DENSITY, SEED).tocsr()
+        operator = SparseSign.make(d=d, m=m, s=s, seed=SEED)
+        S_transposed = transposed_operator(operator)
+        accumulator = SketchAccumulator(rows=n, operator=operator)
+        pieces = [compressed_piece(X, by_rows=True)]
+        Y = accumulator.finish(feed(accumulator, pieces, each)) * np.sqrt(s)
+        check_same(Y, (X @ S_transposed).toarray())
+        ours, theirs = time_in_turns(
+            [
+                lambda accumulator=accumulator, pieces=pieces: feed(accumulator, pieces, each),
+                lambda X=X, S_transposed=S_transposed: X @ S_transposed,
+            ],
+            sizes.repeats,
+        )
+        report.add(
+            name,
+            {"n": n, "d": d, "m": m, "s": s, "nnz": X.nnz, "dtype": "float32"},
+            timing=ours,
+            rate=(X.nnz / ours.best / 1e6, "Mnnz/s"),
+            baseline=("scipy X @ S.T, CSR, one thread", X.nnz / theirs.best / 1e6),
+        )
+
+
+def bench_sparse_gram(report: Report, sizes: Sizes, each: Each) -> None:
+    """Measure the sparse Gram matrix, entries per second, against scipy's X @ X^T."""
+    name = "gram sparse"
+    if not report.wants(name):
+        return
+    n, d = sizes.n, sizes.d
+    X = sparse_columns(n, d, DENSITY, SEED)
+    by_rows, transposed = X.tocsr(), X.T.tocsr()
+    accumulator = GramAccumulator(rows=n, block_dtype=X.dtype)
+    pieces = [compressed_piece(X, by_rows=False)]
+    check_same(
+        accumulator.finish(feed(accumulator, pieces, each)), (by_rows @ transposed).toarray()
+    )
+    ours, theirs = time_in_turns(
+        [lambda: feed(accumulator, pieces, each), lambda: by_rows @ transposed], sizes.repeats
+    )
+    counts = np.diff(X.indptr)
+    report.add(
+        name,
+        {"n": n, "d": d, "nnz": X.nnz, "dtype": "float32"},
+        timing=ours,
+        rate=(X.nnz / ours.best / 1e6, "Mnnz/s"),
+        baseline=("scipy X @ X.T, CSR, one thread", X.nnz / theirs.best / 1e6),
+        facts={"products_per_second": int((counts * (counts + 1) // 2).sum()) / ours.best},
+    )
+
+
+def bench_exact(report: Report, sizes: Sizes) -> None:
+    """Measure the dense Gram matrix, n (n + 1) d flops, against np.matmul, both on all threads."""
+    for dtype in ("float32", "float64", "int8"):
+        name = f"gram {dtype}"
+        if not report.wants(name):
+            continue
+        # A quarter of the data is enough: this one is bound by arithmetic.
+        pieces = dense_pieces(sizes, dtype)[::4]
+        n, width = pieces[0].data.shape
+        accumulator = GramAccumulator(rows=n, block_dtype=pieces[0].data.dtype)
+        product = np.float64 if dtype == "float64" else np.float32
+        left = np.ascontiguousarray(pieces[0].data[:, :1024], product)
+        right = left.copy()
+        with worker_threads(available_threads()) as each:
+            feed(accumulator, pieces, each)
+
+            def ours(accumulator=accumulator, pieces=pieces, each=each) -> object:
+                with threadpool_limits(limits=1):
+                    return feed(accumulator, pieces, each)
+
+            def matmul(left=left, right=right) -> None:
+                with threadpool_limits(limits=available_threads()):
+                    for _ in range(8):
+                        np.matmul(left, right.T)
+
+            timing, theirs = time_in_turns([ours, matmul], sizes.repeats)
+        d = width * len(pieces)
+        flops, their_flops = n * (n + 1) * d, 8 * 2 * n * n * left.shape[1]
+        report.add(
+            name,
+            {"n": n, "d": d, "dtype": dtype},
+            timing=timing,
+            rate=(flops / timing.best / 1e9, "GF/s"),
+            baseline=(f"matmul of a resident block, {left.dtype}", their_flops / theirs.best / 1e9),
+        )
+
+
+def compressed_piece(X: Any, *, by_rows: bool) -> Piece:
+    """Return all of a compressed matrix as one piece."""
+    extents = np.stack([X.indptr[:-1], X.indptr[1:]]).astype(np.int64)
+    n, d = X.shape
+    return SparsePiece((0, n), (0, d), by_rows, extents, X.indices.astype(np.int32), X.data, 0)
+
+
+def check_same(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Refuse to time two things that are not the same; theirs is summed in float32."""
+    error = np.abs(ours - theirs).max() / np.abs(theirs).max()
+    assert error < 1e-4, f"the answers differ by {error:.1e} of the largest"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Measured <= projected <= budget, in fresh processes, on sources larger than the budget."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import strategies
+import zarr
+from streamsparse.storing.zarr_write import write_sparse
+
+MIB = 1 << 20
+N = 500
+D = 200_000
+
+CHILD = """
+import json, sys
+import streamsparse as ss
+path, method, memory, out = sys.argv[1:]
+arguments = {"m": 1024} if method == "sketch" else {}
+result = ss.sparsify(path, method, memory=memory, out=out, progress=False, **arguments)
+stream = result.plan.stream
+print(json.dumps({
+    "measured": result.certificate.peak_memory_bytes,
+    "projected": stream.peak_memory_bytes,
+    "budget": result.plan.memory_budget,
+    "rebucket": stream.rebucket,
+    "bands": stream.bands,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """Sources of 400 MB dense and 160 MB sparse, in every layout."""
+    folder = tmp_path_factory.mktemp("stores")
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((N, D), dtype=np.float32)
+    for name, chunks in {"columns": (N, 2000), "grid": (100, 5000), "rows": (5, D)}.items():
+        stored = zarr.create_array(
+            folder / name, shape=X.shape, chunks=chunks, dtype=X.dtype, compressors=None
+        )
+        stored[:] = X
+    np.save(folder / "c.npy", X)
+    np.save(folder / "f.npy", np.asfortranarray(X))
+    del X
+    sparse = strategies.sparse_matrix(N, 4 * D, 0.05)
+    write_sparse(folder / "csr", sparse)
+    write_sparse(folder / "csc", sparse.tocsc())
+    return folder
+
+
+def run(path, method, memory, out):
+    arguments = [sys.executable, "-c", CHILD, str(path), method, memory, str(out)]
+    child = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    return json.loads(child.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+@pytest.mark.parametrize("memory", ["300 MiB", "512 MiB", "1 GiB"])
+@pytest.mark.parametrize("method", ["sketch", "exact"])
+@pytest.mark.parametrize("name", ["columns", "grid", "rows", "c.npy", "f.npy", "csr", "csc"])
+def test_memory__measured_is_within_projected_is_within_budget(
+    stores, tmp_path, name, method, memory
+):
+    peak = run(stores / name, method, memory, tmp_path / "y.zarr")
+    assert peak["measured"] <= peak["projected"] <= peak["budget"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+@pytest.mark.parametrize("method", ["sketch", "exact"])
+def test_memory__does_not_grow_with_d(tmp_path, method):
+    peaks = []
+    for d in (100_000, 1_000_000):
+        stored = zarr.create_array(
+            tmp_path / f"{d}", shape=(N, d), chunks=(N, 5000), dtype="float32", compressors=None
+        )
+        block = np.random.default_rng(0).standard_normal((N, 5000), dtype=np.float32)
+        for start in range(0, d, 5000):
+            stored[:, start : start + 5000] = block
+        peaks.append(run(tmp_path / f"{d}", method, "400 MiB", tmp_path / f"y{d}")["measured"])
+    # The merge tree grows by one level from 100,000 to 1,000,000 columns: one more state.
+    state_bytes = 8 * N * (1024 + 8 * 63 + 64 if method == "sketch" else N + 64)
+    assert peaks[1] - peaks[0] <= state_bytes + 16 * MIB

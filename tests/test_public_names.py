@@ -1,0 +1,66 @@
+"""The public face: names, docstrings and what importing costs."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import streamsparse as ss
+
+FUNCTIONS = [name for name in ss.__all__ if inspect.isfunction(getattr(ss, name))]
+
+
+def test_all__is_sorted_and_complete():
+    assert list(ss.__all__) == sorted(ss.__all__)
+    namespace = {}
+    exec("from streamsparse import *", namespace)
+    assert set(ss.__all__) <= set(namespace)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_public_functions__state_returns_errors_passes_and_memory(name):
+    text = inspect.getdoc(getattr(ss, name))
+    for section in ("Parameters", "Returns", "Raises", "Notes"):
+        assert f"{section}\n---" in text, section
+    assert "pass" in text.lower()
+    for parameter in inspect.signature(getattr(ss, name)).parameters:
+        assert parameter in text, parameter
+
+
+def test_signatures__have_the_names_and_defaults_of_the_contract():
+    parameters = inspect.signature(ss.sparsify).parameters
+    contract = {
+        "method": "auto",
+        "m": None,
+        "epsilon": None,
+        "target": "attention",
+        "delta": 0.01,
+        "beta": 1.0,
+        "seed": 0,
+        "memory": "1 GiB",
+        "feature_axis": 1,
+        "out": None,
+        "overwrite": False,
+        "resume": False,
+        "progress": "auto",
+        "missing": "error",
+        "nonfinite": "error",
+        "s": 8,
+        "strict": False,
+        "algorithm": "auto",
+    }
+    assert {name: parameters[name].default for name in contract} == contract
+    planned = inspect.signature(ss.plan).parameters
+    for name in ("method", "m", "epsilon", "target", "delta", "beta", "memory", "feature_axis"):
+        assert planned[name].default == contract[name]
+
+
+def test_import__leaves_the_heavy_packages_alone():
+    code = (
+        "import sys, streamsparse; "
+        "print([name for name in ('numba', 'zarr', 'dask.array', 'distributed', 'sklearn', "
+        "'matplotlib', 'tqdm') if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
