@@ -16,8 +16,8 @@ from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job
 from streamsparse.methods.run import run_plan
 from streamsparse.running.local import Execution
-from streamsparse.running.plan import Facts
 from streamsparse.running.progress import show_progress
+from streamsparse.running.stream import Facts
 from streamsparse.sources.open import open_source
 from streamsparse.storing.zarr_write import write_sparse
 

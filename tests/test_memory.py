@@ -7,8 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-import strategies
 import zarr
+
+import strategies
 from streamsparse.storing.zarr_write import write_sparse
 
 MIB = 1 << 20

@@ -20,7 +20,6 @@ from harness import (
     sparse_columns,
     time_in_turns,
 )
-from threadpoolctl import threadpool_limits
 
 from streamsparse.accumulators.base import Accumulator, DensePiece, Each, Piece, SparsePiece
 from streamsparse.accumulators.gram import GramAccumulator
@@ -31,6 +30,7 @@ from streamsparse.sketching.run_hash import SparseSign
 
 SEED = 7
 DENSITY = 0.003
+REPEATS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,12 @@ class Sizes:
     d: int
     data_bytes: int
     block_bytes: int
-    repeats: int
 
 
 SIZES = {
-    "toy": Sizes(n=64, m=256, d=1 << 13, data_bytes=1 << 20, block_bytes=1 << 18, repeats=2),
-    "small": Sizes(n=1024, m=4096, d=1 << 20, data_bytes=1 << 30, block_bytes=1 << 25, repeats=5),
-    "large": Sizes(n=1024, m=4096, d=1 << 22, data_bytes=1 << 32, block_bytes=1 << 25, repeats=7),
+    "toy": Sizes(n=64, m=256, d=1 << 13, data_bytes=1 << 20, block_bytes=1 << 18),
+    "small": Sizes(n=1024, m=4096, d=1 << 20, data_bytes=1 << 30, block_bytes=1 << 25),
+    "large": Sizes(n=1024, m=4096, d=1 << 22, data_bytes=1 << 32, block_bytes=1 << 25),
 }
 
 
@@ -59,9 +58,8 @@ def main() -> None:
     with worker_threads(available_threads()) as each:
         for dtype in ("float32", "float64", "int8"):
             bench_dense(report, sizes, dtype, read, each)
-        bench_sparse_sketch(report, sizes, each)
-        bench_sparse_gram(report, sizes, each)
-    bench_exact(report, sizes)
+        bench_sparse(report, sizes, each)
+        bench_exact(report, sizes, each)
     report.print_table()
 
 
@@ -87,24 +85,23 @@ def bench_dense(report: Report, sizes: Sizes, dtype: str, read: MemoryRead, each
     """Measure the sketch with s = 1 and 8, and the norms: bytes of X per second."""
     names = {f"sketch {dtype} s={s}": s for s in (1, 8)} | {f"norms {dtype}": 0}
     names = {name: s for name, s in names.items() if report.wants(name)}
-    pieces = dense_pieces(sizes, dtype) if names else []
-    size_bytes = sum(piece.data.nbytes for piece in pieces)
+    d = sizes.data_bytes // (sizes.n * np.dtype(dtype).itemsize)
+    pieces = dense_pieces(sizes, dtype, d) if names else []
     for name, s in names.items():
         accumulator: Any = NormsAccumulator(rows=sizes.n)
-        d = pieces[-1].columns[1]
         parameters: dict[str, Any] = {"n": sizes.n, "d": d, "dtype": dtype}
         if s:
             operator = SparseSign.make(d=d, m=sizes.m, s=s, seed=SEED)
             accumulator = SketchAccumulator(rows=sizes.n, operator=operator)
             parameters |= {"m": sizes.m, "s": s}
         ours, roof = time_in_turns(
-            [lambda accumulator=accumulator: feed(accumulator, pieces, each), read], sizes.repeats
+            [lambda accumulator=accumulator: feed(accumulator, pieces, each), read], REPEATS
         )
         report.add(
             name,
             parameters,
             timing=ours,
-            rate=(size_bytes / ours.best / 1e9, "GB/s"),
+            rate=(sizes.data_bytes / ours.best / 1e9, "GB/s"),
             baseline=("memory read", read.size_bytes / roof.best / 1e9),
             facts={"entry_additions_per_second": max(s, 1) * sizes.n * d / ours.best},
         )
@@ -127,51 +124,50 @@ def transposed_operator(operator: SparseSign) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array((values, buckets.ravel(), indptr), shape=(d, operator.m))
 
 
-def bench_sparse_sketch(report: Report, sizes: Sizes, each: Each) -> None:
-    """Measure the sparse sketch, entries per second, against scipy's X @ S^T on one thread."""
-    n, d, m = sizes.n, sizes.d, sizes.m
-    for s in (1, 8):
-        name = f"sketch sparse s={s}"
-        if not report.wants(name):
-            continue
-        X = sparse_columns(n, d, DENSITY, SEED).tocsr()
-        operator = SparseSign.make(d=d, m=m, s=s, seed=SEED)
-        S_transposed = transposed_operator(operator)
-        accumulator = SketchAccumulator(rows=n, operator=operator)
-        pieces = [compressed_piece(X, by_rows=True)]
-        Y = accumulator.finish(feed(accumulator, pieces, each)) * np.sqrt(s)
-        check_same(Y, (X @ S_transposed).toarray())
-        ours, theirs = time_in_turns(
-            [
-                lambda accumulator=accumulator, pieces=pieces: feed(accumulator, pieces, each),
-                lambda X=X, S_transposed=S_transposed: X @ S_transposed,
-            ],
-            sizes.repeats,
-        )
-        report.add(
-            name,
-            {"n": n, "d": d, "m": m, "s": s, "nnz": X.nnz, "dtype": "float32"},
-            timing=ours,
-            rate=(X.nnz / ours.best / 1e6, "Mnnz/s"),
-            baseline=("scipy X @ S.T, CSR, one thread", X.nnz / theirs.best / 1e6),
-        )
+def bench_sparse(report: Report, sizes: Sizes, each: Each) -> None:
+    """Measure sparse data, entries per second, against scipy's products on one thread."""
+    sketches = {f"sketch sparse s={s}": s for s in (1, 8)}
+    wanted = [name for name in [*sketches, "gram sparse"] if report.wants(name)]
+    X = sparse_columns(sizes.n, sizes.d, DENSITY, SEED) if wanted else None
+    for name in wanted:
+        if name in sketches:
+            bench_sparse_sketch(report, name, X, sizes.m, sketches[name], each)
+        else:
+            bench_sparse_gram(report, name, X, each)
 
 
-def bench_sparse_gram(report: Report, sizes: Sizes, each: Each) -> None:
-    """Measure the sparse Gram matrix, entries per second, against scipy's X @ X^T."""
-    name = "gram sparse"
-    if not report.wants(name):
-        return
-    n, d = sizes.n, sizes.d
-    X = sparse_columns(n, d, DENSITY, SEED)
-    by_rows, transposed = X.tocsr(), X.T.tocsr()
+def bench_sparse_sketch(
+    report: Report, name: str, X: scipy.sparse.csc_array, m: int, s: int, each: Each
+) -> None:
+    """Measure Y = X S^T, by rows, against the same product by scipy."""
+    (n, d), by_rows = X.shape, X.tocsr()
+    operator = SparseSign.make(d=d, m=m, s=s, seed=SEED)
+    S_transposed = transposed_operator(operator)
+    accumulator = SketchAccumulator(rows=n, operator=operator)
+    pieces = [compressed_piece(by_rows, by_rows=True)]
+    Y = accumulator.finish(feed(accumulator, pieces, each)) * np.sqrt(s)
+    check_same(Y, (by_rows @ S_transposed).toarray())
+    ours, theirs = time_in_turns(
+        [lambda: feed(accumulator, pieces, each), lambda: by_rows @ S_transposed], REPEATS
+    )
+    report.add(
+        name,
+        {"n": n, "d": d, "m": m, "s": s, "nnz": X.nnz, "dtype": "float32"},
+        timing=ours,
+        rate=(X.nnz / ours.best / 1e6, "Mnnz/s"),
+        baseline=("scipy X @ S.T, CSR, one thread", X.nnz / theirs.best / 1e6),
+    )
+
+
+def bench_sparse_gram(report: Report, name: str, X: scipy.sparse.csc_array, each: Each) -> None:
+    """Measure G = X X^T, by columns, against the same product by scipy."""
+    (n, d), by_rows, transposed = X.shape, X.tocsr(), X.T.tocsr()
     accumulator = GramAccumulator(rows=n, block_dtype=X.dtype)
     pieces = [compressed_piece(X, by_rows=False)]
-    check_same(
-        accumulator.finish(feed(accumulator, pieces, each)), (by_rows @ transposed).toarray()
-    )
+    G = accumulator.finish(feed(accumulator, pieces, each))
+    check_same(G, (by_rows @ transposed).toarray())
     ours, theirs = time_in_turns(
-        [lambda: feed(accumulator, pieces, each), lambda: by_rows @ transposed], sizes.repeats
+        [lambda: feed(accumulator, pieces, each), lambda: by_rows @ transposed], REPEATS
     )
     counts = np.diff(X.indptr)
     report.add(
@@ -184,41 +180,51 @@ def bench_sparse_gram(report: Report, sizes: Sizes, each: Each) -> None:
     )
 
 
-def bench_exact(report: Report, sizes: Sizes) -> None:
-    """Measure the dense Gram matrix, n (n + 1) d flops, against np.matmul, both on all threads."""
+def bench_exact(report: Report, sizes: Sizes, each: Each) -> None:
+    """Measure the dense Gram matrix, n (n + 1) d flops, against np.matmul."""
     for dtype in ("float32", "float64", "int8"):
         name = f"gram {dtype}"
         if not report.wants(name):
             continue
-        # A quarter of the data is enough: this one is bound by arithmetic.
-        pieces = dense_pieces(sizes, dtype)[::4]
-        n, width = pieces[0].data.shape
-        accumulator = GramAccumulator(rows=n, block_dtype=pieces[0].data.dtype)
-        product = np.float64 if dtype == "float64" else np.float32
-        left = np.ascontiguousarray(pieces[0].data[:, :1024], product)
-        right = left.copy()
-        with worker_threads(available_threads()) as each:
-            feed(accumulator, pieces, each)
-
-            def ours(accumulator=accumulator, pieces=pieces, each=each) -> object:
-                with threadpool_limits(limits=1):
-                    return feed(accumulator, pieces, each)
-
-            def matmul(left=left, right=right) -> None:
-                with threadpool_limits(limits=available_threads()):
-                    for _ in range(8):
-                        np.matmul(left, right.T)
-
-            timing, theirs = time_in_turns([ours, matmul], sizes.repeats)
-        d = width * len(pieces)
-        flops, their_flops = n * (n + 1) * d, 8 * 2 * n * n * left.shape[1]
+        # A quarter of the float32 data is enough: this one is bound by arithmetic.
+        d = sizes.data_bytes // (16 * sizes.n)
+        pieces = dense_pieces(sizes, dtype, d)
+        accumulator = GramAccumulator(rows=sizes.n, block_dtype=np.dtype(dtype))
+        matmul = ResidentMatmul(sizes.n, np.float64 if dtype == "float64" else np.float32, each)
+        ours, theirs = time_in_turns(
+            [
+                lambda accumulator=accumulator, pieces=pieces: feed(accumulator, pieces, each),
+                matmul,
+            ],
+            REPEATS,
+        )
+        flops = sizes.n * (sizes.n + 1) * d
         report.add(
             name,
-            {"n": n, "d": d, "dtype": dtype},
-            timing=timing,
-            rate=(flops / timing.best / 1e9, "GF/s"),
-            baseline=(f"matmul of a resident block, {left.dtype}", their_flops / theirs.best / 1e9),
+            {"n": sizes.n, "d": d, "dtype": dtype},
+            timing=ours,
+            rate=(flops / ours.best / 1e9, "GF/s"),
+            baseline=(f"np.matmul, {matmul.dtype}, resident", matmul.flops / theirs.best / 1e9),
         )
+
+
+class ResidentMatmul:
+    """The arithmetic roof: every processor multiplies one block that stays in its caches.
+
+    One product per processor, each on one thread, waits for nobody: it is what BLAS can do on a
+    machine that others use too.
+    """
+
+    def __init__(self, n: int, dtype: type, each: Each) -> None:
+        self._each, self._number = each, 16 * available_threads()
+        self._left = rounded_normals((n, n), SEED).astype(dtype)
+        self._right = np.ascontiguousarray(self._left[::-1].T)
+        self.dtype = self._left.dtype
+        self.flops = 2 * n**3 * self._number
+
+    def __call__(self) -> None:
+        """Multiply ``flops`` flops' worth."""
+        self._each(lambda _: np.matmul(self._left, self._right), self._number)
 
 
 def compressed_piece(X: Any, *, by_rows: bool) -> Piece:

@@ -34,6 +34,7 @@ KEYS = (
     "parameters",
     "seconds",
     "repeats",
+    "others",
     "rate",
     "unit",
     "baseline",
@@ -61,9 +62,16 @@ def parse_arguments(description: str | None, **options: dict[str, Any]) -> argpa
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of every repeat of one action, the warm-up left out."""
+    """How long one action took.
+
+    Attributes
+    ----------
+    repeats : seconds of every repeat, the warm-up left out.
+    others : processors that other processes kept busy meanwhile; None where unknown.
+    """
 
     repeats: tuple[float, ...]
+    others: float | None
 
     @property
     def best(self) -> float:
@@ -76,12 +84,26 @@ def time_in_turns(actions: Sequence[Callable[[], object]], repeats: int) -> list
     for action in actions:
         action()
     seconds: list[list[float]] = [[] for _ in actions]
+    before, began = _busy_elsewhere(), time.perf_counter()
     for _ in range(repeats):
         for action, spent in zip(actions, seconds, strict=True):
             started = time.perf_counter()
             action()
             spent.append(time.perf_counter() - started)
-    return [Timing(tuple(spent)) for spent in seconds]
+    after, elapsed = _busy_elsewhere(), time.perf_counter() - began
+    others = None if before is None or after is None else max(0.0, after - before) / elapsed
+    return [Timing(tuple(spent), others) for spent in seconds]
+
+
+def _busy_elsewhere() -> float | None:
+    """Return processor seconds spent by all processes but this one; None where unknown."""
+    try:
+        words = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)[1:9]
+    except OSError:
+        return None
+    user, nice, system, _idle, _waiting, *interrupts = map(int, words)
+    busy = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+    return busy - time.process_time()
 
 
 class MemoryRead:
@@ -104,7 +126,7 @@ class MemoryRead:
 
 
 def peak_of_child(command: list[str]) -> tuple[int, float, str]:
-    """Run a command; return its peak anonymous memory in bytes, its seconds and its output.
+    """Run a command; return its peak anonymous memory in bytes, seconds and standard output.
 
     The memory is read from /proc every 5 ms, from outside: a child that holds its interpreter lock
     cannot hide from it.
@@ -164,6 +186,7 @@ class Report:
             "parameters": parameters,
             "seconds": timing.best,
             "repeats": list(timing.repeats),
+            "others": timing.others,
             "rate": rate[0],
             "unit": rate[1],
             "baseline": baseline[0],
@@ -179,11 +202,15 @@ class Report:
         """Print what was measured as a table of at most 80 columns to stderr."""
         facts = machine_facts()
         heading = f"{self._title}: {facts['processors']} x {facts['cpu']}, {facts['commit']}"
-        lines = [heading[:80], f"{'':29}{'s':>8}{'rate':>9} {'unit':<8}{'base':>8}{'ratio':>7}  of"]
+        lines = [
+            heading,
+            f"{'':27}{'s':>8}{'rate':>8} {'unit':<7}{'base':>7}{'ratio':>7}{'others':>7}  of",
+        ]
         for row in self._rows:
+            others = "?" if row["others"] is None else f"{row['others']:.1f}"
             lines.append(
-                f"{row['name'][:28]:<29}{row['seconds']:8.3g}{row['rate']:9.3g} "
-                f"{row['unit']:<8}{row['baseline_rate']:8.3g}{row['ratio']:7.2f}  "
+                f"{row['name'][:26]:<27}{row['seconds']:8.3g}{row['rate']:8.3g} {row['unit']:<7}"
+                f"{row['baseline_rate']:7.3g}{row['ratio']:7.2f}{others:>7}  "
                 f"{row['baseline'].split()[0]}"
             )
         print("\n".join(line[:80] for line in lines), file=sys.stderr)

@@ -21,8 +21,8 @@ from streamsparse.methods.run import with_planned_layout
 from streamsparse.result import Result
 from streamsparse.running.local import Execution, available_threads
 from streamsparse.running.memory import PeakMemory
-from streamsparse.running.plan import Facts
 from streamsparse.running.progress import show_progress
+from streamsparse.running.stream import Facts
 from streamsparse.sources.base import Array
 from streamsparse.sources.open import open_source as open_any_source
 

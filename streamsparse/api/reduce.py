@@ -26,8 +26,9 @@ from streamsparse.methods.run import run_plan
 from streamsparse.result import Result
 from streamsparse.running.local import Execution, available_threads
 from streamsparse.running.memory import PeakMemory
-from streamsparse.running.plan import Facts, Plan
+from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
+from streamsparse.running.stream import Facts
 from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source as open_any_source
 from streamsparse.storing.commit import check_output, staged

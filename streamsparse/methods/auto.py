@@ -10,7 +10,8 @@ from streamsparse.methods.base import ALL_ROWS, SAMPLED_ROWS, Request
 from streamsparse.methods.certify import rows_needs
 from streamsparse.methods.exact import exact_needs
 from streamsparse.methods.sketch import sketch_needs
-from streamsparse.running.plan import Facts, Plan, Stream, plan_stream
+from streamsparse.running.plan import Plan
+from streamsparse.running.stream import Facts, Stream, plan_stream
 from streamsparse.sketching.bounds import entrywise_columns, spectral_columns
 from streamsparse.sketching.run_hash import SparseSign
 

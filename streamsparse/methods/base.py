@@ -12,7 +12,8 @@ from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
 from streamsparse.dense.certificate import Errors
 from streamsparse.running.local import Execution
 from streamsparse.running.pieces import prepare
-from streamsparse.running.plan import Plan, Stream
+from streamsparse.running.plan import Plan
+from streamsparse.running.stream import Stream
 from streamsparse.sketching.run_hash import SparseSign, hash_words
 from streamsparse.sources.base import Array, DenseBlock, Interval, Source, SparseBlock
 

@@ -17,8 +17,8 @@ from streamsparse.methods.base import Job, hold_sample
 from streamsparse.methods.exact import gram_of
 from streamsparse.methods.rank import rank_tolerance
 from streamsparse.running.local import run_bands
-from streamsparse.running.plan import Facts, Needs
 from streamsparse.running.spans import span_width
+from streamsparse.running.stream import Facts, Needs
 from streamsparse.sources.base import Array, Interval
 
 _CHUNK_BYTES = 32 << 20

@@ -15,8 +15,8 @@ from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Job, Reduction
 from streamsparse.methods.rank import rank_tolerance
 from streamsparse.running.local import run_bands
-from streamsparse.running.plan import Facts, Needs
 from streamsparse.running.spans import span_width
+from streamsparse.running.stream import Facts, Needs
 from streamsparse.sources.base import Array, Interval
 
 

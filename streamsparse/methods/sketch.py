@@ -22,8 +22,8 @@ from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Job, Reduction, hold_sample, sample_rows
 from streamsparse.methods.rank import rank_tolerance
 from streamsparse.running.local import run_bands
-from streamsparse.running.plan import Facts, Needs
 from streamsparse.running.spans import span_width
+from streamsparse.running.stream import Facts, Needs
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.base import Array, Interval
 

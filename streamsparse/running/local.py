@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from streamsparse.accumulators.base import Accumulator, Each, State
 from streamsparse.running.pieces import cut_pieces, prepare
-from streamsparse.running.plan import Stream
 from streamsparse.running.progress import Progress
 from streamsparse.running.spans import MergeTree
+from streamsparse.running.stream import Stream
 from streamsparse.sources.base import Block, Interval, Source, SparseBlock
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from streamsparse.errors import StoreError
 from streamsparse.running.pieces import prepare
-from streamsparse.running.plan import Stream
+from streamsparse.running.stream import Stream
 from streamsparse.sources.base import (
     Array,
     Block,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from streamsparse.api.arguments import check_request
 from streamsparse.errors import BudgetTooSmallError, ParameterError
 from streamsparse.methods.auto import make_plan
-from streamsparse.running.plan import BASE_BYTES, Facts, Plan
+from streamsparse.running.plan import Plan
+from streamsparse.running.stream import BASE_BYTES, Facts
 
 MIB = 1 << 20
 
