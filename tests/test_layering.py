@@ -33,7 +33,7 @@ HOMES = {
     "numba": {"kernels/jit.py"},
     "click": {"cli"},
     "tqdm": {"running/progress.py"},
-    "threadpoolctl": {"running/local.py", "dense/linalg.py", "methods", "cli/doctor.py"},
+    "threadpoolctl": {"running/local.py", "cli/doctor.py"},
 }
 
 

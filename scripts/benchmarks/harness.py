@@ -211,7 +211,7 @@ class Report:
             lines.append(
                 f"{row['name'][:26]:<27}{row['seconds']:8.3g}{row['rate']:8.3g} {row['unit']:<7}"
                 f"{row['baseline_rate']:7.3g}{row['ratio']:7.2f}{others:>7}  "
-                f"{row['baseline'].split()[0]}"
+                f"{row['baseline'][:6]}"
             )
         print("\n".join(line[:80] for line in lines), file=sys.stderr)
 
@@ -238,7 +238,9 @@ def _commit() -> str:
     folder = Path(__file__).parent
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", *words], check=False, cwd=folder, capture_output=True, text=True
+        )
         return done.stdout.strip()
 
     try:

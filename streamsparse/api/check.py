@@ -19,7 +19,7 @@ from streamsparse.methods.certify import check_everything, check_rows
 from streamsparse.methods.exact import gram_of
 from streamsparse.methods.run import with_planned_layout
 from streamsparse.result import Result
-from streamsparse.running.local import Execution, available_threads
+from streamsparse.running.local import Execution, available_threads, one_blas_thread
 from streamsparse.running.memory import PeakMemory
 from streamsparse.running.progress import show_progress
 from streamsparse.running.stream import Facts
@@ -106,6 +106,7 @@ def certify(
     )
     source.verify()
     with (
+        one_blas_thread(),
         PeakMemory() as peak,
         show_progress(progress, label="certify", total=plan.stream.bytes_to_read) as bar,
     ):

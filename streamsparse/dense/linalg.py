@@ -1,10 +1,13 @@
-"""Every LAPACK call of the library, named by what it is for."""
+"""Every LAPACK call of the library, named by what it is for.
+
+Callers hold BLAS to one thread (``running.local.one_blas_thread``): the bits must not depend on how
+many there are.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
-from threadpoolctl import threadpool_limits
 
 from streamsparse.sources.base import Array
 
@@ -12,16 +15,22 @@ from streamsparse.sources.base import Array
 def eigenpairs(G: Array) -> tuple[Array, Array]:
     """Return eigenvalues (descending, >= 0) and eigenvectors of a symmetric matrix; G is lost.
 
-    Signs are fixed: the entry of largest magnitude of every eigenvector is positive. One BLAS
-    thread, because the bits must not depend on how many there are.
+    Signs are fixed: the entry of largest magnitude of every eigenvector is positive.
     """
-    with threadpool_limits(limits=1):
-        values, vectors = scipy.linalg.eigh(G, driver="evd", overwrite_a=True, check_finite=False)
+    values, vectors = scipy.linalg.eigh(G, driver="evd", overwrite_a=True, check_finite=False)
     values, vectors = values[::-1], vectors[:, ::-1]
     largest = np.abs(vectors).argmax(axis=0)
     signs = np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
     vectors *= signs
     return np.maximum(values, 0), vectors
+
+
+def eigenvalues(M: Array) -> Array:
+    """Return the eigenvalues of a symmetric matrix, ascending; M is lost."""
+    values: Array = scipy.linalg.eigh(
+        M, eigvals_only=True, driver="evd", overwrite_a=True, check_finite=False
+    )
+    return values
 
 
 def rank_of(eigenvalues: Array, rank_tolerance: float) -> int:
@@ -35,9 +44,8 @@ def scaled_vectors(eigenvalues: Array, eigenvectors: Array, m: int) -> Array:
 
 
 def product_with_transpose(Y: Array) -> Array:
-    """Return Y Y^T in float64, on one thread for the sake of its bits."""
-    with threadpool_limits(limits=1):
-        product: Array = Y @ Y.T
+    """Return Y Y^T in float64."""
+    product: Array = Y @ Y.T
     return product
 
 
@@ -54,7 +62,7 @@ def loewner_error(G: Array, Y: Array, rank_tolerance: float) -> float:
     whitened = (vectors[:, :rank] / np.sqrt(values[:rank])).T @ Y
     if whitened.shape[1] < rank:
         # Directions without a column of Y are lost altogether: epsilon is at least 1.
-        squares = scipy.linalg.eigvalsh(whitened.T @ whitened, check_finite=False)
+        squares = eigenvalues(product_with_transpose(whitened.T))
         return float(max(1.0, squares[-1] - 1.0))
-    squares = scipy.linalg.eigvalsh(whitened @ whitened.T, check_finite=False)
+    squares = eigenvalues(product_with_transpose(whitened))
     return float(max(squares[-1] - 1.0, 1.0 - squares[0]))

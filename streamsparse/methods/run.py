@@ -10,12 +10,13 @@ from pathlib import Path
 from streamsparse.methods.base import Job, Reduction
 from streamsparse.methods.exact import reduce_exactly
 from streamsparse.methods.sketch import reduce_by_sketch
+from streamsparse.running.local import one_blas_thread
 from streamsparse.running.rebucket import by_columns
 
 
 def run_plan(job: Job, *, temporary: Path | None) -> Reduction:
     """Run the method of ``job.plan``; ``temporary`` is the folder for a rewritten X."""
-    with with_planned_layout(job, temporary=temporary) as ready:
+    with one_blas_thread(), with_planned_layout(job, temporary=temporary) as ready:
         if ready.plan.method == "exact":
             return reduce_exactly(ready)
         return reduce_by_sketch(ready)

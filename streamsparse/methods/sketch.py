@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from streamsparse.accumulators.base import Accumulator
 from streamsparse.accumulators.norms import NormsAccumulator
@@ -118,8 +117,7 @@ def factorise(Y: Array, m: int | None) -> tuple[Array, Array]:
     rank = max(1, rank_of(values, rank_tolerance(Y.shape[0], np.dtype(np.float64))))
     m = rank if m is None else min(m, rank)
     safe = np.where(values[:m] > 0, values[:m], 1.0)
-    with threadpool_limits(limits=1):
-        projection = Y.T @ (vectors[:, :m] / np.sqrt(safe))
+    projection = Y.T @ (vectors[:, :m] / np.sqrt(safe))
     return scaled_vectors(values, vectors, m), projection
 
 

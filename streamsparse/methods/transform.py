@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from streamsparse.accumulators.base import Accumulator
 from streamsparse.accumulators.norms import NormsAccumulator
@@ -56,8 +55,7 @@ def transform_rows(
             accumulator.finish(state) for accumulator, state in zip(made, states, strict=True)
         )
         if projection is not None:
-            with threadpool_limits(limits=1):
-                Y_band = Y_band @ projection
+            Y_band = Y_band @ projection
         if writer is not None:
             writer.write_rows(a, Y_band)
         elif Y is not None:

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
@@ -24,14 +24,20 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Hold BLAS and LAPACK to one thread: entered once around a run, its dense stage included.
+
+    The runner owns every thread: kernels and BLAS calls are serial, so they never compete, and the
+    bits of a product do not depend on the number of threads.
+    """
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1)
+    return limits
+
+
 @contextmanager
 def worker_threads(count: int) -> Iterator[Each]:
-    """Give ``each`` on ``count`` threads, BLAS held to one thread meanwhile.
-
-    The runner owns every thread of a pass: kernels and BLAS calls are serial, so they never
-    compete, and the shape of a BLAS call does not depend on the number of threads.
-    """
-    with threadpool_limits(limits=1), ThreadPoolExecutor(count) as pool:
+    """Give ``each`` on ``count`` threads, BLAS held to one thread meanwhile."""
+    with one_blas_thread(), ThreadPoolExecutor(count) as pool:
 
         def each(task: Callable[[int], None], number: int) -> None:
             if count == 1 or number == 1:

@@ -1,0 +1,77 @@
+"""Every benchmark runs at toy size and prints what it documents; nobody asserts a time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "scripts" / "benchmarks"
+SCRIPTS = sorted(FOLDER.glob("bench_*.py"))
+KEYS = {
+    "name",
+    "parameters",
+    "seconds",
+    "repeats",
+    "others",
+    "rate",
+    "unit",
+    "baseline",
+    "baseline_rate",
+    "ratio",
+    "facts",
+    "commit",
+    "cpu",
+    "processors",
+    "versions",
+}
+
+
+def run(script, *arguments):
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    }
+    return subprocess.run(
+        [sys.executable, str(script), *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_benchmark__toy_run_prints_json_lines_and_a_table(script):
+    if script.stem == "bench_memory" and not Path("/proc/self/status").exists():
+        pytest.skip("anonymous memory is read from /proc")
+    done = run(script, "--size", "toy")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows
+    for row in rows:
+        assert set(row) == KEYS
+        assert min(row["seconds"], row["rate"], row["baseline_rate"], row["ratio"]) > 0
+        assert row["seconds"] == min(row["repeats"])
+    assert len({row["name"] for row in rows}) == len(rows)
+    assert max(map(len, done.stderr.splitlines())) <= 80
+
+
+def test_compare__marks_a_change_that_exceeds_the_noise(tmp_path):
+    rows = []
+    for name, rate in [("steady", 1.0), ("faster", 2.0)]:
+        repeats = [1.0, 1.1, 1.2]
+        rows.append({"name": name, "parameters": {"n": 1}, "repeats": repeats, "rate": 1.0})
+        rows[-1] |= {"unit": "GB/s", "cpu": "one", "processors": 1, "after": rate}
+    before, after = tmp_path / "before.jsonl", tmp_path / "after.jsonl"
+    before.write_text("\n".join(map(json.dumps, rows)))
+    after.write_text("\n".join(json.dumps(row | {"rate": row["after"]}) for row in rows))
+    done = run(FOLDER / "compare.py", before, after)
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert lines["faster"].endswith("*")
+    assert "2.00" in lines["faster"]
+    assert not lines["steady"].endswith("*")
