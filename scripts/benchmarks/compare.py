@@ -1,7 +1,8 @@
 """Compare two runs of a benchmark: ``compare.py before.jsonl after.jsonl``.
 
 The change is after / before of the rate. The noise is how far the median repeat of either run lies
-above its best: a change within the noise of both says nothing.
+above its best: a change within it says nothing, and where nothing was repeated there is no noise to
+compare with.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def table(before: dict[str, Row], after: dict[str, Row]) -> list[str]:
     for key in [key for key in before if key in after]:
         old, new = before[key], after[key]
         change, spread = new["rate"] / old["rate"], max(noise(old), noise(new))
-        verdict = "  *" if abs(change - 1) > spread else ""
+        verdict = "  *" if abs(change - 1) > spread > 0 else ""
         lines.append(
             f"{old['name'][:29]:<30}{old['rate']:9.3g}{new['rate']:9.3g} {old['unit']:<8}"
             f"{change:7.2f}{spread:7.2f}{verdict}"

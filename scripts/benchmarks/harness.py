@@ -2,6 +2,18 @@
 
 A measurement and the roof or baseline it is compared with are taken in turns, in one run: whatever
 else the machine is doing then slows both. Figures of different machines are never divided.
+
+Every line of output is a JSON object with the keys
+
+name, parameters        what was measured, and on what;
+seconds, repeats        of the best repeat, and of all; compiling and one warm-up left out;
+others                  processors that other processes kept busy meanwhile, null where unknown: a
+                        figure taken beside other work is to be taken again;
+rate, unit              what it comes to;
+baseline, baseline_rate the roof or rival measured in the same run, in the same unit;
+ratio                   rate / baseline_rate;
+facts                   what else belongs to the figure: blocks, passes, bytes, projections;
+commit, cpu, processors, versions.
 """
 
 from __future__ import annotations
@@ -28,24 +40,6 @@ import streamsparse
 from streamsparse.running.local import available_threads
 
 SIZES = ("toy", "small", "large")
-# What every line of output holds; tests and compare.py rely on it.
-KEYS = (
-    "name",
-    "parameters",
-    "seconds",
-    "repeats",
-    "others",
-    "rate",
-    "unit",
-    "baseline",
-    "baseline_rate",
-    "ratio",
-    "facts",
-    "commit",
-    "cpu",
-    "processors",
-    "versions",
-)
 _PACKAGES = ("numpy", "scipy", "numba", "zarr", "numcodecs", "dask")
 _ROOF_PARTS = 64
 
@@ -211,7 +205,7 @@ class Report:
             lines.append(
                 f"{row['name'][:26]:<27}{row['seconds']:8.3g}{row['rate']:8.3g} {row['unit']:<7}"
                 f"{row['baseline_rate']:7.3g}{row['ratio']:7.2f}{others:>7}  "
-                f"{row['baseline'][:6]}"
+                f"{row['baseline'].split()[0][:6]}"
             )
         print("\n".join(line[:80] for line in lines), file=sys.stderr)
 

@@ -47,7 +47,7 @@ def normalise_rows(width: int, exponents: Array, tile: Array) -> None:
         exponent = 0
         if largest > 0.0 and largest < np.inf:
             exponent = math.frexp(largest)[1]
-            scale = math.ldexp(1.0, -exponent)
+            scale = np.ldexp(1.0, -exponent)
             for j in range(x.shape[0]):
                 x[j] = np.float64(x[j]) * scale
         exponents[i] = exponent
@@ -58,9 +58,9 @@ def add_scaled(product: Array, row_exponents: Array, column_exponents: Array, G:
     """G[i, j] += product[i, j] * 2^(row_exponents[i] + column_exponents[j]), in float64."""
     scale = np.empty(G.shape[1], np.float64)
     for j in range(G.shape[1]):
-        scale[j] = math.ldexp(1.0, column_exponents[j])
+        scale[j] = np.ldexp(1.0, column_exponents[j])
     for i in range(G.shape[0]):
-        row_scale = math.ldexp(1.0, row_exponents[i])
+        row_scale = np.ldexp(1.0, row_exponents[i])
         g = G[i]
         p = product[i]
         for j in range(g.shape[0]):
