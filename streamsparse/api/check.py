@@ -14,7 +14,7 @@ from streamsparse.dense.attention import masked, row_distances, softmax_rows
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import ParameterError
 from streamsparse.methods.auto import make_check_plan
-from streamsparse.methods.base import SAMPLED_ROWS, Job, sample_rows
+from streamsparse.methods.base import SAMPLED_ROWS, Job, Request, sample_rows
 from streamsparse.methods.certify import check_everything, check_rows
 from streamsparse.methods.exact import gram_of
 from streamsparse.methods.run import with_planned_layout
@@ -85,19 +85,7 @@ def certify(
         raise ParameterError(
             f"Y must have shape (n, m) with n = {source.shape[0]:,} rows, not {tuple(Y.shape)}"
         )
-    request = check_request(
-        method="exact",
-        m=None,
-        epsilon=None,
-        target="attention",
-        delta=0.01,
-        beta=beta,
-        seed=seed,
-        memory=memory,
-        feature_axis=feature_axis,
-        s=8,
-        has_output=False,
-    )
+    request = _check_request(beta=beta, seed=seed, memory=memory, feature_axis=feature_axis)
     n, m = int(Y.shape[0]), int(Y.shape[1])
     sample = np.arange(n) if exact else _rows_to_check(rows, n=n, seed=request.seed)
     threads = available_threads()
@@ -131,6 +119,23 @@ def certify(
         peak_memory_bytes=peak.sample(),
         seconds=time.perf_counter() - started,
         integrity=source.integrity,
+    )
+
+
+def _check_request(*, beta: float, seed: int, memory: int | str, feature_axis: int) -> Request:
+    """Return the request of a check: only these parameters matter to it."""
+    return check_request(
+        method="exact",
+        m=None,
+        epsilon=None,
+        target="attention",
+        delta=0.01,
+        beta=beta,
+        seed=seed,
+        memory=memory,
+        feature_axis=feature_axis,
+        s=8,
+        has_output=False,
     )
 
 
@@ -231,19 +236,7 @@ def _gram(X_or_G: Any, *, memory: int | str, feature_axis: int) -> Array:
         if square and np.array_equal(X_or_G, X_or_G.T):
             return np.asarray(X_or_G, np.float64)
     source = open_any_source(X_or_G, feature_axis=feature_axis, missing="error")
-    request = check_request(
-        method="exact",
-        m=None,
-        epsilon=None,
-        target="attention",
-        delta=0.01,
-        beta=1.0,
-        seed=0,
-        memory=memory,
-        feature_axis=feature_axis,
-        s=8,
-        has_output=False,
-    )
+    request = _check_request(beta=1.0, seed=0, memory=memory, feature_axis=feature_axis)
     threads = available_threads()
     plan = make_check_plan(
         Facts.of(source),
