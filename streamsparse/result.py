@@ -14,7 +14,7 @@ from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
 from streamsparse.running.stream import Facts
 from streamsparse.sketching.run_hash import SparseSign
-from streamsparse.sources.base import Array
+from streamsparse.sources.base import Array, Source
 from streamsparse.sources.open import open_source
 from streamsparse.storing.commit import check_output, staged
 from streamsparse.storing.zarr_write import ResultWriter, StoredResult
@@ -56,6 +56,8 @@ class Result:
         out: str | Path | None = None,
         overwrite: bool = False,
         progress: str | bool = "auto",
+        missing: str = "error",
+        nonfinite: str = "error",
     ) -> Any:
         """Apply the same map to new rows, in one pass over them.
 
@@ -67,6 +69,7 @@ class Result:
         out : where to write Y_new as a Zarr array; None returns it.
         overwrite : replace ``out`` if it is there.
         progress : "auto", True or False: a bar on stderr.
+        missing, nonfinite : what to do about absent chunks and about NaN, as for ``sparsify``.
 
         Returns
         -------
@@ -87,24 +90,25 @@ class Result:
                 f"method {self.certificate.method!r} keeps no map for new rows: reduce with "
                 f'method="sketch", or stack the new rows under the old ones'
             )
-        source = open_source(X_new, feature_axis=feature_axis, missing="error")
+        source = open_source(X_new, feature_axis=feature_axis, missing=missing)
         if source.shape[1] != self.operator.d:
             raise ParameterError(
                 f"new rows must have d = {self.operator.d:,} columns, not {source.shape[1]:,}"
             )
         if out is not None:
-            check_output(Path(out), overwrite=overwrite, source_path=path_of(X_new))
+            check_output(Path(out), overwrite=overwrite, source_path=path_of(X_new, source))
         source.verify()
         m = int(self.Y.shape[1])
+        facts = Facts.of(source)
         stream = plan_transform(
-            Facts.of(source),
+            facts,
             self.operator,
             m=m,
             memory_budget=parse_memory(memory),
             has_output=out is not None,
         )
-        with show_progress(progress, label="transform", total=stream.bytes_to_read) as bar:
-            execution = Execution(available_threads(), False, bar)
+        with show_progress(progress, label="transform", total=facts.used_bytes) as bar:
+            execution = Execution(available_threads(), nonfinite == "zero", bar)
             if out is None:
                 return transform_rows(
                     source,
@@ -192,9 +196,8 @@ def with_stored(result: Result, path: Path) -> Result:
     return replace(result, Y=open_stored(path).Y)
 
 
-def path_of(obj: Any) -> Path | None:
-    """Return the local path that ``obj`` names, if it names one."""
-    if isinstance(obj, (str, Path)) and "://" not in str(obj):
-        return Path(obj)
-    root = getattr(getattr(obj, "store", obj), "root", None)
-    return Path(root) if isinstance(root, (str, Path)) else None
+def path_of(obj: Any, source: Source) -> Path | None:
+    """Return the local path that a source reads from, None if it is not a file."""
+    name = str(getattr(obj, "filename", source.name)).removeprefix("file://")
+    path = Path(name)
+    return path if path.is_absolute() or path.exists() else None

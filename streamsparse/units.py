@@ -26,7 +26,7 @@ def parse_memory(memory: int | str) -> int:
     """
     try:
         count = parse_bytes(memory) if isinstance(memory, str) else int(memory)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ParameterError(
             f"memory must be bytes or text with a unit such as '1 GiB', not {memory!r}"
         ) from error

@@ -15,7 +15,7 @@ def mix(z):
 
 
 def hash_word(seed, key, stream):
-    first = mix((key * 0x9E3779B97F4A7C15 + seed) & MASK)
+    first = mix((key * 0x9E3779B97F4A7C15 + mix(seed)) & MASK)
     return mix((first + stream * 0xD1342543DE82EF95 + 1) & MASK)
 
 

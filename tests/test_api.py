@@ -29,7 +29,8 @@ def test_sparsify__exact_rebuilds_the_gram_matrix(X):
     result = ss.sparsify(X, "exact")
     error = np.abs(result.Y @ result.Y.T - gram(X)).max()
     assert error <= 1e-6 * result.certificate.r  # 256 u32 is 1.5e-5 in the worst case
-    assert result.certificate.entry_error.value <= 1e-12
+    assert error <= result.certificate.entry_error.value * result.certificate.r
+    assert result.certificate.entry_error.value < 2e-5  # 257 u32, and what eigh adds
     assert result.Y.shape == (40, 40)
 
 
@@ -62,10 +63,8 @@ def test_sparsify__exact_with_epsilon_finds_the_smallest_m():
 def test_sparsify__sketch_with_m_is_X_times_S(X):
     result = ss.sparsify(X, "sketch", m=256, seed=9)
     expected = reference.sketch(X, m=256, s=8, seed=9)
-    magnitude = reference.sketch(np.abs(X), m=256, s=8, seed=9)
     S = np.abs(reference.dense_S(d=3000, m=256, s=8, seed=9)) / np.sqrt(8)
     bound = 2 * 3002 * np.finfo(float).eps * (np.abs(X.astype(float)) @ S.T)
-    assert magnitude.shape == expected.shape
     assert (np.abs(result.Y - expected) <= bound).all()
 
 
@@ -93,7 +92,35 @@ def test_sparsify__certifies_what_it_did_on_every_kind_of_matrix(kind, method):
         # Two exact computations of one number: float32 tiles against the same tiles.
         assert mine.value == pytest.approx(check.value, rel=1e-6, abs=1e-6)
     if method == "exact":
-        assert result.certificate.entry_error.value <= 1e-5
+        assert result.certificate.entry_error.value <= 2e-5
+
+
+@pytest.mark.parametrize("kind", strategies.named_matrices())
+@pytest.mark.parametrize("method", ["sketch", "exact"])
+def test_certificate__never_claims_less_than_the_float64_truth(kind, method):
+    X = strategies.named_matrices()[kind]
+    G = reference.gram(X)
+    beta = 1 / (float(G.diagonal().max()) or 1.0)
+    result = ss.sparsify(X, method, beta=beta)
+    E = result.Y @ result.Y.T - G
+    c = result.certificate
+    r = G.diagonal().max()
+    if r > 0:
+        assert np.abs(E).max() / r <= c.entry_error.value * 1.01 + 1e-9
+    truth = reference.attention_error(G, G + E, beta)
+    assert truth <= c.attention_error.value * 1.01 + 1e-9
+
+
+def test_sparsify__keeps_small_directions_beside_a_dominant_one():
+    # One eigenvalue holds all but 4e-4 of the trace; attention lives in the rest.
+    rng = np.random.default_rng(0)
+    X = (1 + 0.02 * rng.standard_normal((60, 20_000))).astype(np.float32)
+    result = ss.sparsify(X)
+    assert result.Y.shape == (60, 60)
+    G = gram(X)
+    truth = reference.attention_error(G, result.Y @ result.Y.T, 1.0)
+    assert truth <= result.certificate.attention_error.value
+    assert truth < 0.01 * reference.attention_error(G, np.zeros_like(G), 1.0)
 
 
 def test_sparsify__beats_Y_zero_where_attention_is_not_uniform():
@@ -105,7 +132,7 @@ def test_sparsify__beats_Y_zero_where_attention_is_not_uniform():
 
 
 def test_sparsify__the_spectral_promise_holds_over_seeds():
-    # (1 + epsilon)-distortion at the planned m, delta = 0.1: binomial count over 20 fixed seeds.
+    # (1 + epsilon)-distortion at the planned m, delta = 0.1: binomial count over 200 fixed seeds.
     import tolerances
     from streamsparse.sketching.bounds import spectral_columns
 
@@ -113,10 +140,10 @@ def test_sparsify__the_spectral_promise_holds_over_seeds():
     m = spectral_columns(rank=16, epsilon=0.5, delta=0.1)
     errors = [
         ss.sparsify(X, "sketch", m=m, seed=seed).certificate.spectral_error.value
-        for seed in range(20)
+        for seed in range(200)
     ]
     failures = sum(error > 0.5 for error in errors)
-    assert failures <= tolerances.most_failures(20, 0.1)
+    assert failures <= tolerances.most_failures(200, 0.1)
     assert max(errors) < 1  # Y = 0 has spectral error 1
 
 

@@ -65,7 +65,7 @@ def test_compare__marks_a_change_that_exceeds_the_noise(tmp_path):
     for name, rate in [("steady", 1.0), ("faster", 2.0)]:
         repeats = [1.0, 1.1, 1.2]
         rows.append({"name": name, "parameters": {"n": 1}, "repeats": repeats, "rate": 1.0})
-        rows[-1] |= {"unit": "GB/s", "cpu": "one", "processors": 1, "after": rate}
+        rows[-1] |= {"unit": "GB/s", "cpu": "one", "processors": 1, "others": 0.0, "after": rate}
     before, after = tmp_path / "before.jsonl", tmp_path / "after.jsonl"
     before.write_text("\n".join(map(json.dumps, rows)))
     after.write_text("\n".join(json.dumps(row | {"rate": row["after"]}) for row in rows))

@@ -15,6 +15,9 @@ from typing import Any
 
 Row = dict[str, Any]
 
+# Processors taken by other processes beyond which a figure is not worth comparing.
+BUSY = 0.25
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -37,13 +40,15 @@ def table(before: dict[str, Row], after: dict[str, Row]) -> list[str]:
         old, new = before[key], after[key]
         change, spread = new["rate"] / old["rate"], max(noise(old), noise(new))
         verdict = "  *" if abs(change - 1) > spread > 0 else ""
+        if max(old["others"] or 0, new["others"] or 0) > BUSY:
+            verdict = "  busy"
         lines.append(
             f"{old['name'][:29]:<30}{old['rate']:9.3g}{new['rate']:9.3g} {old['unit']:<8}"
             f"{change:7.2f}{spread:7.2f}{verdict}"
         )
     lone = sorted(set(before) ^ set(after))
     lines += [f"in one run only: {key}"[:80] for key in lone]
-    lines += [f"* the change exceeds the noise{other_machine(before, after)}"]
+    lines += [f"* exceeds the noise; busy: others worked beside it{other_machine(before, after)}"]
     return lines
 
 

@@ -61,8 +61,9 @@ class GramAccumulator:
         # before that point are scattered before it: the order of additions is the data's own.
         start = 0
         while start < counts.size:
-            taken, dense = dense[: self._stack.room], dense[self._stack.room :]
-            stop = int(taken[-1]) + 1 if dense.size else counts.size
+            room = self._stack.room
+            taken, dense = dense[:room], dense[room:]
+            stop = int(taken[-1]) + 1 if taken.size == room else counts.size
             light = start + np.flatnonzero(~is_dense[start:stop] & (counts[start:stop] > 0))
             self._scatter(G, piece, light, each)
             if taken.size:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 
 from streamsparse.accumulators.base import DensePiece, Each, Piece, SparsePiece, State, shares
 from streamsparse.accumulators.tiles import (
+    STACK_BYTES,
     Tile,
     TileStack,
     add_product,
@@ -16,6 +18,7 @@ from streamsparse.accumulators.tiles import (
     tiles_per_stack,
 )
 from streamsparse.kernels.gram import rows_sparse
+from streamsparse.kernels.layout import advance
 from streamsparse.sources.base import Array, Interval
 
 HeldRows: TypeAlias = Callable[[Interval], Piece]
@@ -80,18 +83,37 @@ class RowsAccumulator:
             start = stop
 
     def _update_sparse(self, out: Array, piece: SparsePiece, each: Each) -> None:
-        if self.held is None:
-            slots, X_I = _compact(piece, self.sample, piece)
-        else:
-            held = self.held(piece.columns)
-            assert isinstance(held, SparsePiece)
-            slots, X_I = _compact(held, np.arange(self.sample.size), piece)
+        """Add the columns in steps, so that the sampled rows of a step take STACK_BYTES at most."""
         parts = shares(self.rows, 16)
+        starts = piece.extents[0]
+        step = max(1, STACK_BYTES // (8 * self.sample.size))
+        for first in range(piece.columns[0], piece.columns[1], step):
+            last = min(first + step, piece.columns[1])
+            stops = np.empty_like(starts)
+            advance(starts, piece.extents[1], piece.indices, last - piece.origin, stops)
+            extents = np.stack([starts, stops])
+            part = replace(piece, columns=(first, last), extents=extents)
+            if self.held is None:
+                slots, X_I = _compact(part, self.sample, part)
+            else:
+                held = self.held((first, last))
+                assert isinstance(held, SparsePiece)
+                slots, X_I = _compact(held, np.arange(self.sample.size), part)
+            self._add_step(out, part, slots, X_I, parts, each)
+            starts = stops
 
-        def add(part: int) -> None:
-            a, b = parts[part]
-            extents = piece.extents[:, a:b]
-            rows_sparse(extents, piece.indices, piece.data, slots, X_I, out[a:b])
+    def _add_step(
+        self,
+        out: Array,
+        part: SparsePiece,
+        slots: Array,
+        X_I: Array,
+        parts: list[Interval],
+        each: Each,
+    ) -> None:
+        def add(k: int) -> None:
+            a, b = parts[k]
+            rows_sparse(part.extents[:, a:b], part.indices, part.data, slots, X_I, out[a:b])
 
         each(add, len(parts))
 

@@ -59,4 +59,4 @@ class SketchAccumulator:
 
     def finish(self, state: State) -> Array:
         """Return Y (rows, m)."""
-        return self.operator.fold_padding(state[0])
+        return self.operator.unpad(state[0])

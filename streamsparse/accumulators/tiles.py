@@ -124,7 +124,8 @@ class TileStack:
 
             def normalise(part: int) -> None:
                 k, (a, b) = bands[part]
-                normalise_rows(widths[k], self.exponents[k, a:b], self.tiles[k, a:b])
+                tile = self.tiles[k, a:b]
+                normalise_rows(tile.view(np.uint32), widths[k], self.exponents[k, a:b], tile)
 
             each(normalise, len(bands))
         if tiles:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamsparse.api.arguments import check_beta, check_request
+from streamsparse.api.arguments import check_beta, check_policies, check_request
 from streamsparse.checks import check_count
 from streamsparse.dense.attention import masked, row_distances, softmax_rows
 from streamsparse.dense.certificate import Certificate
@@ -42,6 +42,7 @@ def certify(
     memory: int | str = "1 GiB",
     feature_axis: int = 1,
     missing: str = "error",
+    nonfinite: str = "error",
     progress: str | bool = "auto",
 ) -> Certificate:
     """Check Y against X independently: stream X again and compare Y Y^T with X X^T.
@@ -54,7 +55,7 @@ def certify(
     exact : compute the exact Gram matrix and check every row and the spectral error.
     beta : scale of the logits, > 0; None takes the result's, or 1.
     seed : which random rows; None takes others than the run itself checked.
-    memory, feature_axis, missing, progress : as for :func:`sparsify`.
+    memory, feature_axis, missing, nonfinite, progress : as for :func:`sparsify`.
 
     Returns
     -------
@@ -80,6 +81,7 @@ def certify(
         beta = 1.0 if earlier is None else earlier.beta
     if seed is None:
         seed = _FRESH_SEED if earlier is None else (earlier.seed + _FRESH_SEED) % 2**64
+    check_policies(missing=missing, nonfinite=nonfinite)
     source = open_any_source(X, feature_axis=feature_axis, missing=missing)
     if len(Y.shape) != 2 or Y.shape[0] != source.shape[0]:
         raise ParameterError(
@@ -89,16 +91,18 @@ def certify(
     n, m = int(Y.shape[0]), int(Y.shape[1])
     sample = np.arange(n) if exact else _rows_to_check(rows, n=n, seed=request.seed)
     threads = available_threads()
+    facts = Facts.of(source)
     plan = make_check_plan(
-        Facts.of(source), request, m=m, checked_rows=sample.size, exact=exact, threads=threads
+        facts, request, m=m, checked_rows=sample.size, exact=exact, threads=threads
     )
     source.verify()
     with (
         one_blas_thread(),
         PeakMemory() as peak,
-        show_progress(progress, label="certify", total=plan.stream.bytes_to_read) as bar,
+        show_progress(progress, label="certify", total=facts.used_bytes) as bar,
     ):
-        job = Job(source, plan, Execution(threads, False, bar), writer=None)
+        execution = Execution(threads, nonfinite == "zero", bar)
+        job = Job(source, plan, execution, writer=None)
         if exact:
             with with_planned_layout(job, temporary=None) as ready:
                 errors, norms = check_everything(ready, np.asarray(Y[:], np.float64))
@@ -192,8 +196,8 @@ def attention_error(
 
     Parameters
     ----------
-    X_or_G : the Gram matrix G (a symmetric ndarray of shape (n, n)), or X: anything
-        :func:`open_source` takes.
+    X_or_G : the Gram matrix G (an ndarray of shape (n, n), symmetric up to rounding), or X:
+        anything :func:`open_source` takes.
     Y : shape (n, m).
     beta, mask : as for :func:`attention`.
     memory, feature_axis : as for :func:`sparsify`, used if X is given.
@@ -208,7 +212,8 @@ def attention_error(
 
     Notes
     -----
-    One pass over X, none if G is given. Memory: 2 n^2 cells. Exact up to rounding.
+    One pass over X, none if G is given. Memory: 2 n^2 cells, and as ``sparsify(X, "exact")`` if X
+    is given. Exact up to the rounding of G.
     """
     values = _matrix("Y", Y)
     n = values.shape[0]
@@ -231,10 +236,8 @@ def attention_error(
 
 
 def _gram(X_or_G: Any, *, memory: int | str, feature_axis: int) -> Array:
-    if isinstance(X_or_G, np.ndarray) and X_or_G.ndim == 2:
-        square = X_or_G.shape[0] == X_or_G.shape[1]
-        if square and np.array_equal(X_or_G, X_or_G.T):
-            return np.asarray(X_or_G, np.float64)
+    if isinstance(X_or_G, np.ndarray) and _is_symmetric(X_or_G):
+        return np.asarray(X_or_G, np.float64)
     source = open_any_source(X_or_G, feature_axis=feature_axis, missing="error")
     request = _check_request(beta=1.0, seed=0, memory=memory, feature_axis=feature_axis)
     threads = available_threads()
@@ -251,6 +254,15 @@ def _gram(X_or_G: Any, *, memory: int | str, feature_axis: int) -> Array:
         job = Job(source, plan, Execution(threads, False, bar), writer=None)
         with with_planned_layout(job, temporary=None) as ready:
             return gram_of(ready)[0]
+
+
+def _is_symmetric(values: Array) -> bool:
+    """Return whether ``values`` is square and symmetric up to the rounding of a product."""
+    if values.ndim != 2 or values.shape[0] != values.shape[1]:
+        return False
+    eps = np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0.0
+    asymmetry = float(np.abs(values - values.T).max())
+    return asymmetry <= 256 * eps * float(np.abs(values).max())
 
 
 def _matrix(name: str, values: npt.ArrayLike) -> Array:

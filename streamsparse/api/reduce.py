@@ -59,7 +59,8 @@ def open_source(obj: Any, feature_axis: int = 1) -> Source:
 
     Notes
     -----
-    No pass over the data: metadata only.
+    No pass over the data: metadata only. A dask array of sparse chunks is computed once, because
+    dask does not know how many entries they have; plans count that pass.
     """
     return open_any_source(obj, feature_axis=check_feature_axis(feature_axis), missing="error")
 
@@ -97,7 +98,7 @@ def plan(
 
     Notes
     -----
-    No pass over the data: metadata only.
+    No pass over the data: metadata only, but for sparse dask arrays (see :func:`open_source`).
     """
     request = check_request(
         method=method,
@@ -153,7 +154,7 @@ def sparsify(
         "spectral": (1 - epsilon) G <= Y Y^T <= (1 + epsilon) G.
     delta : allowed probability that a random method misses epsilon, in (0, 1).
     beta : scale of the logits, > 0; 1 / sqrt(d_k) in transformers.
-    seed : 0 .. 2^64 - 1; with (X, method, m) it fixes every bit of Y.
+    seed : 0 .. 2^64 - 1; with (X, method, m, s) it fixes every bit of Y.
     memory : bytes for the whole computation, interpreter included, or text with a unit.
     feature_axis : 0 or 1, the long axis of X as stored.
     out : path of a Zarr group to write; Y then need not fit in memory.
@@ -177,8 +178,10 @@ def sparsify(
     Notes
     -----
     Passes: one; the plan says so where the layout of the source needs more. Memory: at most
-    ``memory``. Same bits for any chunk grid, block width, number of threads, kind of source and
-    memory budget. Guarantee: what the certificate measured, no more.
+    ``memory``. Given method, m, s and seed: the same bits for any chunk grid, block width, number
+    of threads and memory budget; for "sketch" also for dense and sparse storage of the same X.
+    Without m the budget decides how many columns a sketch takes. Guarantee: what the certificate
+    measured, no more.
 
     References
     ----------
@@ -208,13 +211,17 @@ def sparsify(
     source = open_any_source(X, feature_axis=request.feature_axis, missing=missing)
     target_path = None if out is None else Path(out)
     if target_path is not None:
-        check_output(target_path, overwrite=overwrite, source_path=results.path_of(X))
-    chosen = make_plan(Facts.of(source), request, threads=available_threads())
+        check_output(target_path, overwrite=overwrite, source_path=results.path_of(X, source))
+    facts = Facts.of(source)
+    chosen = make_plan(facts, request, threads=available_threads())
     source.verify()
+    if chosen.stream.bands > 1:
+        # Rows are uneven: one that does not fit is refused here, before anything is read.
+        source.bands(chosen.stream.band_rows, chosen.stream.block_bytes)
 
     with (
         PeakMemory() as peak,
-        show_progress(progress, label=chosen.method, total=chosen.stream.bytes_to_read) as bar,
+        show_progress(progress, label=chosen.method, total=facts.used_bytes) as bar,
     ):
         execution = Execution(available_threads(), nonfinite == "zero", bar)
         job = Job(source, chosen, execution, writer=None)
@@ -316,6 +323,8 @@ def load(path: str | Path) -> Result:
     ------
     SourceNotFoundError : if there is nothing at the path.
     UnsupportedInputError : if it is not a complete result of this format.
+    MissingChunkError, CorruptChunkError : if chunks of it are absent or of the wrong size.
+    ParameterError : if it was made by another version of the hash.
 
     Notes
     -----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,10 +10,13 @@ from typing import Any, Literal
 import numpy as np
 
 from streamsparse.dense.attention import row_distances
+from streamsparse.dense.linalg import LoewnerError
 from streamsparse.sources.base import Array
 from streamsparse.units import format_bytes, format_seconds
 
-_CHUNK_BYTES = 32 << 20
+_CHUNK_BYTES = 4 << 20
+# Rounding of this size is what everybody means by exact.
+_NEGLIGIBLE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +26,10 @@ class Measure:
     Attributes
     ----------
     value : the number.
-    kind : "exact" (computed from G itself, up to rounding), "bound" (holds with the confidence
-        given) or "estimate" (the largest over sampled rows: other rows may be worse).
-    confidence : probability with which a bound holds; None for the other kinds.
+    kind : "exact" (computed from G itself; rounding is below 1 % of it, or below 1e-9), "bound"
+        (not exceeded: with the confidence given, or surely where there is none) or "estimate" (the
+        largest over sampled rows: other rows may be worse).
+    confidence : probability with which a bound holds; None where it is certain.
     """
 
     value: float
@@ -70,7 +75,7 @@ class Certificate:
     trace : sum ||x_i||^2; exact.
     errors : the measured errors.
     passes : complete reads of X.
-    bytes_read : bytes of X that were read, as stored where known.
+    bytes_read : bytes of X that the plan reads, as stored where known.
     peak_memory_bytes : largest anonymous memory of the process so far, None where unknown.
     seconds : wall time.
     integrity : "checksummed" if the source's codecs detect changed values, else "structural".
@@ -189,15 +194,27 @@ def _describe_rows(c: Certificate) -> str:
     # If all p sampled rows are fine, P(fraction of worse rows > q) <= (1 - q)^p (THEORY 5.2).
     share = 0.05 ** (1 / c.checked_rows)
     return (
-        f"{c.checked_rows} rows checked at random: with 95 % confidence, "
-        f"{share:.1%} of rows are no worse"
+        f"{c.checked_rows} rows checked; drawn at random they say, with 95 % confidence,\n"
+        f"  that {share:.1%} of all rows are no worse"
     )
 
 
-def measure_exactly(*, G: Array, Y: Array, r: float, beta: float, spectral: float | None) -> Errors:
-    """Measure every row of E = Y Y^T - G, in chunks of rows. ``spectral`` is passed through.
+def measure_exactly(
+    *, G: Array, Y: Array, r: float, beta: float, rounding: float, spectral: LoewnerError | None
+) -> Errors:
+    """Measure every row of E = Y Y^T - G, in chunks of rows.
 
-    Shapes: G (n, n), Y (n, m). Memory: about 128 MiB beside the inputs.
+    Parameters
+    ----------
+    G, Y : shapes (n, n) and (n, m).
+    r : largest squared row norm of X.
+    beta : scale of the logits.
+    rounding : |fl(G) - G|_ij <= rounding * r; kinds say whether it matters.
+    spectral : the distortion, if it was computed.
+
+    Notes
+    -----
+    Memory: about 32 MiB beside the inputs.
     """
     n = G.shape[0]
     entry = attention = uniform = 0.0
@@ -208,13 +225,27 @@ def measure_exactly(*, G: Array, Y: Array, r: float, beta: float, spectral: floa
         entry, attention, uniform = (
             max(pair) for pair in zip((entry, attention, uniform), chunk, strict=True)
         )
+    # Logits off by eta move a row of softmax by at most 2 tanh(eta / 2): THEORY 1.3, Theorem 1.
+    moved = 2 * math.tanh(beta * r * rounding / 2)
     return Errors(
-        spectral=None if spectral is None else Measure(spectral, "exact"),
-        entry=Measure(_relative(entry, r), "exact"),
-        attention=Measure(attention, "exact"),
-        uniform=Measure(uniform, "exact"),
+        spectral=None if spectral is None else _with_rounding(*spectral, most=math.inf),
+        entry=_with_rounding(_relative(entry, r), rounding, most=math.inf),
+        attention=_with_rounding(attention, moved, most=2.0),
+        uniform=_with_rounding(uniform, moved, most=2.0),
         checked_rows=n,
     )
+
+
+def _with_rounding(value: float, rounding: float, *, most: float) -> Measure | None:
+    """Return an exact measure where rounding is below 1 % of it, else a bound that includes it.
+
+    None where the bound says nothing: no finite number, or rounding alone exceeds 1.
+    """
+    if not math.isfinite(value) or (most == math.inf and rounding > 1):
+        return None
+    if rounding <= 0.01 * value or rounding <= _NEGLIGIBLE:
+        return Measure(value, "exact")
+    return Measure(min(value + rounding, most), "bound")
 
 
 def measure_sampled(*, G_I: Array, F_I: Array, r: float, beta: float) -> Errors:
@@ -224,7 +255,7 @@ def measure_sampled(*, G_I: Array, F_I: Array, r: float, beta: float) -> Errors:
     entry, attention, uniform = _measure_rows(G_I, F_I, beta)
     return Errors(
         spectral=None,
-        entry=Measure(_relative(entry, r), "estimate"),
+        entry=Measure(_relative(entry, r), "estimate") if r > 0 or entry == 0 else None,
         attention=Measure(attention, "estimate"),
         uniform=Measure(uniform, "estimate"),
         checked_rows=G_I.shape[0],
@@ -239,4 +270,6 @@ def _measure_rows(G_rows: Array, F_rows: Array, beta: float) -> tuple[float, flo
 
 
 def _relative(entry: float, r: float) -> float:
-    return entry / r if r > 0 else 0.0
+    if r > 0:
+        return entry / r
+    return 0.0 if entry == 0 else math.inf

@@ -6,6 +6,8 @@ many there are.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy.linalg
 
@@ -49,20 +51,34 @@ def product_with_transpose(Y: Array) -> Array:
     return product
 
 
-def loewner_error(G: Array, Y: Array, rank_tolerance: float) -> float:
-    """Return the smallest epsilon with (1 - epsilon) G <= Y Y^T <= (1 + epsilon) G.
+def loewner_error(G: Array, Y: Array, *, rank_tolerance: float, rounding: float) -> LoewnerError:
+    """Return the smallest epsilon with (1 - epsilon) G <= Y Y^T <= (1 + epsilon) G, O(n^3).
 
-    Directions of G below ``rank_tolerance`` of its largest eigenvalue are not certified (THEORY 6).
-    Whitened: max |eig(W Y Y^T W^T - I)| with W = Lambda^(-1/2) U^T, O(n^3).
+    Whitened: max |eig(W Y Y^T W^T - I)| with W = Lambda^(-1/2) U^T over the directions of G above
+    ``rank_tolerance`` of its largest eigenvalue. G itself carries rounding errors of up to
+    ``rounding`` ||x_i|| ||x_j||, which whitening turns into rounding tr(G) / lambda_k (THEORY 6).
     """
     values, vectors = eigenpairs(G.copy())
     rank = rank_of(values, rank_tolerance)
+    trace = float(values.sum())
+    outside = float(np.square(vectors[:, rank:].T @ Y).sum())
+    if outside > (rank_tolerance + rounding) * trace:
+        # Y has a direction that X has not: no epsilon bounds it.
+        return LoewnerError(np.inf, 0.0)
     if rank == 0:
-        return 0.0
+        return LoewnerError(0.0, 0.0)
+    noise = rounding * trace / float(values[rank - 1])
     whitened = (vectors[:, :rank] / np.sqrt(values[:rank])).T @ Y
     if whitened.shape[1] < rank:
         # Directions without a column of Y are lost altogether: epsilon is at least 1.
         squares = eigenvalues(product_with_transpose(whitened.T))
-        return float(max(1.0, squares[-1] - 1.0))
+        return LoewnerError(float(max(1.0, squares[-1] - 1.0)), noise)
     squares = eigenvalues(product_with_transpose(whitened))
-    return float(max(squares[-1] - 1.0, 1.0 - squares[0]))
+    return LoewnerError(float(max(squares[-1] - 1.0, 1.0 - squares[0])), noise)
+
+
+class LoewnerError(NamedTuple):
+    """A distortion and how far rounding of G may have moved it."""
+
+    value: float
+    rounding: float

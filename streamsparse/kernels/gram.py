@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from streamsparse.kernels.jit import kernel
@@ -33,24 +31,27 @@ def fill_tile_columns(
 
 
 @kernel
-def normalise_rows(width: int, exponents: Array, tile: Array) -> None:
+def normalise_rows(bits: Array, width: int, exponents: Array, tile: Array) -> None:
     """Scale row i by 2^-exponents[i], its largest magnitude then in [1/2, 1). Exact but underflow.
 
     Squares of float32 values below 1e-19 or above 1e19 would leave the range of float32 products.
+    ``bits`` is the float32 ``tile`` seen as uint32: without the sign bit magnitudes compare like
+    integers, and an integer maximum vectorises. Rows of subnormals only get the smallest exponent.
     Shapes: tile (rows, at least width), of which ``width`` columns are used; exponents (rows,).
     """
     for i in range(tile.shape[0]):
-        x = tile[i, :width]
-        largest = np.float64(0.0)
-        for j in range(x.shape[0]):
-            largest = max(largest, abs(np.float64(x[j])))
-        exponent = 0
-        if largest > 0.0 and largest < np.inf:
-            exponent = math.frexp(largest)[1]
-            scale = np.ldexp(1.0, -exponent)
-            for j in range(x.shape[0]):
+        row = bits[i, :width]
+        largest = np.uint32(0)
+        for j in range(width):
+            largest = max(largest, row[j] & np.uint32(0x7FFFFFFF))
+        field = np.int64(largest >> np.uint32(23))
+        exponents[i] = 0
+        if largest > 0 and field < 255:
+            exponents[i] = field - 126
+            scale = np.ldexp(1.0, 126 - field)
+            x = tile[i, :width]
+            for j in range(width):
                 x[j] = np.float64(x[j]) * scale
-        exponents[i] = exponent
 
 
 @kernel

@@ -48,7 +48,12 @@ def make_check_plan(
     facts: Facts, request: Request, *, m: int, checked_rows: int, exact: bool, threads: int
 ) -> Plan:
     """Plan a pass that only checks a given Y (n, m); ``exact`` computes the whole of G."""
-    needs = exact_needs(facts) if exact else rows_needs(facts, m=m, count=checked_rows)
+    if exact:
+        # Y itself and its whitened copy come on top.
+        needs = exact_needs(facts)
+        needs = replace(needs, finish_bytes=needs.finish_bytes + 16 * facts.n * m)
+    else:
+        needs = rows_needs(facts, m=m, count=checked_rows)
     stream = plan_stream(facts=facts, needs=needs, memory_budget=request.memory, has_output=False)
     entries = facts.nnz if facts.nnz is not None else facts.n * facts.d
     work = 2 * checked_rows * entries / _GRAM_FLOPS / threads
@@ -69,9 +74,15 @@ def _plan_auto(facts: Facts, request: Request, *, threads: int) -> Plan:
         sketch = _plan_sketch(facts, request, why="", threads=threads)
     except BudgetTooSmallError:
         return replace(exact, why="a sketch does not fit the budget")
-    ratio = exact.seconds / sketch.seconds
+    # Nominal times, on one thread and as if stored uncompressed: the choice, and with it the bits
+    # of Y, must depend neither on the machine nor on the codec.
+    nominal = replace(facts, stored_bytes=facts.decoded_bytes)
+    ratio = (
+        _plan_exact(nominal, request, why="", threads=1).seconds
+        / _plan_sketch(nominal, request, why="", threads=1).seconds
+    )
     if ratio <= _EXACT_TIME_RATIO:
-        why = f"no error, and about {ratio:.1f} times the time of a sketch"
+        why = f"no error but rounding, at about {ratio:.1f} times the time of a sketch"
         return replace(exact, why=why)
     return replace(sketch, why=f"about {ratio:.0f} times faster than the exact Gram matrix")
 
@@ -90,7 +101,7 @@ def _plan_exact(facts: Facts, request: Request, *, why: str, threads: int) -> Pl
     )
     work = _gram_seconds(facts) / threads
     finish = 30 * facts.n**3 / _DENSE_FLOPS
-    return _plan(facts, request, stream, work + 0.0, finish, why=why, method="exact")
+    return _plan(facts, request, stream, work, finish, why=why, method="exact")
 
 
 def _gram_seconds(facts: Facts) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from streamsparse.running.pieces import prepare
 from streamsparse.running.plan import Plan
 from streamsparse.running.stream import Stream
 from streamsparse.sketching.run_hash import SparseSign, hash_words
-from streamsparse.sources.base import Array, DenseBlock, Interval, Source, SparseBlock
+from streamsparse.sources.base import Array, Block, DenseBlock, Interval, Source
 
 # Rows of the error that are computed exactly: every row up to 256, else 32 of them. If all 32 are
 # within a tolerance, then with 95 % confidence 91 % of all rows are (THEORY 5.2).
@@ -99,32 +99,45 @@ def sample_rows(*, n: int, count: int, seed: int) -> Array:
 
 
 def hold_sample(source: Source, stream: Stream, sample: Array, *, zero: bool) -> HeldSample | None:
-    """Read the sampled rows of a source that is read by row bands, and keep them; else None."""
+    """Read the sampled rows of a source that is read by row bands, and keep them; else None.
+
+    Every unit of rows that holds a sampled row is read once, block by block.
+    """
     if stream.bands == 1 or sample.size == 0:
         return None
-    parts = []
-    for row in sample.tolist():
-        columns = source.cut((row, row + 1), 1 << 62)
-        blocks = [source.read((row, row + 1), interval) for interval in columns]
-        parts.append([prepare(block, by_rows=True, zero=zero) for block in blocks])
-    if isinstance(parts[0][0], SparseBlock):
-        return _hold_sparse(parts)
-    rows = [
-        np.concatenate([b.view()[0] for b in part if isinstance(b, DenseBlock)]) for part in parts
+    dense: list[Array] = []
+    sparse: list[tuple[Array, Array]] = []
+    n = source.shape[0]
+    unit = min(source.unit[0], n)
+    for start in np.unique(sample // unit * unit).tolist():
+        band = (start, min(start + unit, n))
+        chosen = sample[(sample >= band[0]) & (sample < band[1])] - start
+        picked = [
+            _pick_rows(prepare(source.read(band, columns), by_rows=True, zero=zero), chosen)
+            for columns in source.cut(band, stream.block_bytes)
+        ]
+        for parts in zip(*picked, strict=True):
+            if isinstance(parts[0], tuple):
+                indices, data = zip(*parts, strict=True)
+                sparse.append((np.concatenate(indices), np.concatenate(data)))
+            else:
+                dense.append(np.concatenate(parts))
+    if dense:
+        return HeldSample(dense=np.stack(dense), sparse=None, count=sample.size)
+    indptr = np.cumsum([0, *(indices.size for indices, _ in sparse)])
+    joined = tuple(np.concatenate(arrays) for arrays in zip(*sparse, strict=True))
+    return HeldSample(dense=None, sparse=(indptr, joined[0], joined[1]), count=sample.size)
+
+
+def _pick_rows(block: Block, rows: Array) -> list[Any]:
+    """Return copies of some rows of a prepared block: arrays, or (global columns, values)."""
+    if isinstance(block, DenseBlock):
+        return list(block.view()[rows])
+    extents = [slice(*block.indptr[row : row + 2]) for row in rows.tolist()]
+    return [
+        (block.indices[extent].astype(np.int64) + block.columns[0], block.data[extent].copy())
+        for extent in extents
     ]
-    return HeldSample(dense=np.stack(rows), sparse=None, count=len(parts))
-
-
-def _hold_sparse(parts: list[list[DenseBlock | SparseBlock]]) -> HeldSample:
-    """Join the sampled rows into one compressed matrix; column indices become global."""
-    counts, indices, data = [0], [], []
-    for part in parts:
-        blocks = [block for block in part if isinstance(block, SparseBlock)]
-        counts.append(sum(block.nnz for block in blocks))
-        indices += [block.indices.astype(np.int64) + block.columns[0] for block in blocks]
-        data += [block.data for block in blocks]
-    joined = (np.cumsum(counts), np.concatenate(indices), np.concatenate(data))
-    return HeldSample(dense=None, sparse=joined, count=len(parts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,16 @@ from streamsparse.accumulators.base import Accumulator
 from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
 from streamsparse.accumulators.tiles import STACK_BYTES, STACK_CELLS
-from streamsparse.dense.certificate import Errors, measure_exactly, measure_sampled
-from streamsparse.dense.linalg import loewner_error
+from streamsparse.dense.certificate import Errors, measure_sampled
 from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Job, hold_sample
-from streamsparse.methods.exact import gram_of
-from streamsparse.methods.rank import rank_tolerance
+from streamsparse.methods.exact import gram_of, measure_all
 from streamsparse.running.local import run_bands
 from streamsparse.running.spans import span_width
 from streamsparse.running.stream import Facts, Needs
 from streamsparse.sources.base import Array, Interval
 
-_CHUNK_BYTES = 32 << 20
+_CHUNK_BYTES = 4 << 20
 
 
 def rows_needs(facts: Facts, *, m: int, count: int) -> Needs:
@@ -68,14 +66,14 @@ def check_rows(job: Job, Y: Any, sample: Array) -> tuple[Errors, Array]:
             accumulator.finish(state) for accumulator, state in zip(made, states, strict=True)
         )
         G_I[:, a:b] = rows_of_G.T
+    r = float(norms.max())
+    if sample.size == job.plan.n:
+        return measure_all(job, G_I, np.asarray(Y[:], np.float64), r), norms
     F_I = sampled_gram_rows(Y, sample)
-    errors = measure_sampled(G_I=G_I, F_I=F_I, r=float(norms.max()), beta=job.plan.beta)
-    return errors, norms
+    return measure_sampled(G_I=G_I, F_I=F_I, r=r, beta=job.plan.beta), norms
 
 
 def check_everything(job: Job, Y: Array) -> tuple[Errors, Array]:
     """Return (errors on all rows, squared row norms of X), from the exact Gram matrix."""
     G, norms = gram_of(job)
-    spectral = loewner_error(G, Y, rank_tolerance(job.plan.n, job.source.block_dtype))
-    errors = measure_exactly(G=G, Y=Y, r=float(norms.max()), beta=job.plan.beta, spectral=spectral)
-    return errors, norms
+    return measure_all(job, G, Y, float(norms.max())), norms

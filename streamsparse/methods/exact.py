@@ -10,10 +10,9 @@ from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.tiles import STACK_BYTES, STACK_CELLS
 from streamsparse.dense.certificate import Errors, measure_exactly
 from streamsparse.dense.linalg import eigenpairs, loewner_error, rank_of, scaled_vectors
-from streamsparse.errors import ParameterError
 from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Job, Reduction
-from streamsparse.methods.rank import rank_tolerance
+from streamsparse.methods.rounding import gram_rounding, rank_tolerance
 from streamsparse.running.local import run_bands
 from streamsparse.running.spans import span_width
 from streamsparse.running.stream import Facts, Needs
@@ -55,33 +54,39 @@ def reduce_exactly(job: Job) -> Reduction:
     plan = job.plan
     G, norms = gram_of(job)
     r, trace = float(norms.max()), float(norms.sum())
-    tolerance = rank_tolerance(plan.n, job.source.block_dtype)
     values, vectors = eigenpairs(G.copy())
-    rank = max(1, rank_of(values, tolerance))
+    rank = max(1, rank_of(values, rank_tolerance(plan.n)))
     m = plan.m or rank
     if plan.m is None and plan.epsilon is not None and plan.target != "spectral":
         m = smallest_rank(G, values, vectors, rank, job=job, r=r)
     Y = scaled_vectors(values, vectors, m)
     del values, vectors
-    spectral = loewner_error(G, Y, tolerance)
-    errors = measure_exactly(G=G, Y=Y, r=r, beta=plan.beta, spectral=spectral)
+    errors = measure_all(job, G, Y, r)
     return Reduction(Y, r, trace, errors, None, None, np.arange(plan.n), G)
 
 
-def smallest_rank(G: Array, values: Array, vectors: Array, rank: int, *, job: Job, r: float) -> int:
-    """Return the smallest m whose measured error meets epsilon, by bisection; ``rank`` if none.
+def measure_all(job: Job, G: Array, Y: Array, r: float) -> Errors:
+    """Measure every error of Y against the Gram matrix of the job's source."""
+    rounding = gram_rounding(d=job.plan.d, block_dtype=job.source.block_dtype)
+    tolerance = rank_tolerance(job.plan.n)
+    spectral = loewner_error(G, Y, rank_tolerance=tolerance, rounding=rounding)
+    return measure_exactly(G=G, Y=Y, r=r, beta=job.plan.beta, rounding=rounding, spectral=spectral)
 
-    The entry error falls with m; the attention error may not do so strictly, but the m returned
-    has been measured.
+
+def smallest_rank(G: Array, values: Array, vectors: Array, rank: int, *, job: Job, r: float) -> int:
+    """Return an m whose measured error meets epsilon, found by bisection; ``rank`` if none does.
+
+    The entry error falls with m, so for it this is the smallest m. The attention error may not fall
+    strictly: a smaller m may exist, but the one returned has been measured.
     """
     plan = job.plan
-    if plan.epsilon is None:
-        raise ParameterError("epsilon is needed to look for the smallest m")
+    assert plan.epsilon is not None
+    rounding = gram_rounding(d=plan.d, block_dtype=job.source.block_dtype)
     failing, passing = 0, rank
     while passing - failing > 1:
         middle = (failing + passing) // 2
         Y = scaled_vectors(values, vectors, middle)
-        errors = measure_exactly(G=G, Y=Y, r=r, beta=plan.beta, spectral=None)
+        errors = measure_exactly(G=G, Y=Y, r=r, beta=plan.beta, rounding=rounding, spectral=None)
         if error_of(errors, plan.target) <= plan.epsilon:
             passing = middle
         else:

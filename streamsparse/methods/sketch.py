@@ -9,17 +9,17 @@ from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
 from streamsparse.accumulators.tiles import STACK_BYTES, STACK_CELLS
-from streamsparse.dense.certificate import Errors, measure_exactly, measure_sampled
+from streamsparse.dense.certificate import Errors, measure_sampled
 from streamsparse.dense.linalg import (
     eigenpairs,
-    loewner_error,
     product_with_transpose,
     rank_of,
     scaled_vectors,
 )
 from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Job, Reduction, hold_sample, sample_rows
-from streamsparse.methods.rank import rank_tolerance
+from streamsparse.methods.exact import measure_all
+from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.running.local import run_bands
 from streamsparse.running.spans import span_width
 from streamsparse.running.stream import Facts, Needs
@@ -45,7 +45,7 @@ def sketch_needs(
         band_cells=M + STACK_CELLS * stacks,
         kept_cells=6 * p + 1,
         result_cells=M,
-        scratch_bytes=2 * STACK_BYTES * stacks,
+        scratch_bytes=2 * STACK_BYTES,
         finish_bytes=finish,
         span_width=span_width(d=facts.d, state_columns=M),
         whole_columns=False,
@@ -65,7 +65,7 @@ def reduce_by_sketch(job: Job) -> Reduction:
     projection = None
     if plan.m != plan.sketch_columns:
         assert Y is not None
-        Y, projection = factorise(Y, plan.m)
+        Y, projection = factorise(Y)
     errors = None if Y is None else _measure(job, Y, G_I, sample, r)
     return Reduction(Y, r, trace, errors, operator, projection, sample, G_I)
 
@@ -107,15 +107,14 @@ def _stream(job: Job, operator: SparseSign, sample: Array) -> tuple[Array | None
     return Y, norms, G_I
 
 
-def factorise(Y: Array, m: int | None) -> tuple[Array, Array]:
+def factorise(Y: Array) -> tuple[Array, Array]:
     """Return (Z, P): Z = Y P has at most n columns and Z Z^T = Y Y^T up to rounding.
 
-    With C = Y Y^T = U Lambda U^T: Z = U Lambda^(1/2), P = Y^T U Lambda^(-1/2) (THEORY 2.6 b). ``m``
-    None keeps the numerical rank of C; a number keeps the m largest, the best rank-m choice.
+    With C = Y Y^T = U Lambda U^T: Z = U Lambda^(1/2), P = Y^T U Lambda^(-1/2) (THEORY 2.6 b), over
+    the numerical rank of C.
     """
     values, vectors = eigenpairs(product_with_transpose(Y))
-    rank = max(1, rank_of(values, rank_tolerance(Y.shape[0], np.dtype(np.float64))))
-    m = rank if m is None else min(m, rank)
+    m = max(1, rank_of(values, rank_tolerance(Y.shape[0])))
     safe = np.where(values[:m] > 0, values[:m], 1.0)
     projection = Y.T @ (vectors[:, :m] / np.sqrt(safe))
     return scaled_vectors(values, vectors, m), projection
@@ -124,7 +123,5 @@ def factorise(Y: Array, m: int | None) -> tuple[Array, Array]:
 def _measure(job: Job, Y: Array, G_I: Array, sample: Array, r: float) -> Errors:
     plan = job.plan
     if sample.size == plan.n:
-        tolerance = rank_tolerance(plan.n, job.source.block_dtype)
-        spectral = loewner_error(G_I, Y, tolerance)
-        return measure_exactly(G=G_I, Y=Y, r=r, beta=plan.beta, spectral=spectral)
+        return measure_all(job, G_I, Y, r)
     return measure_sampled(G_I=G_I, F_I=Y[sample] @ Y.T, r=r, beta=plan.beta)

@@ -119,6 +119,8 @@ def _run_band(
             for accumulator, state in zip(accumulators, states, strict=True):
                 accumulator.update(state, piece, each)
         progress.advance(_nbytes(block))
+        # Let go before the next block is waited for: the plan counts every block held.
+        del block, piece
     _close_span(accumulators, trees, states, each, last=True)
     return [tree.result(each) for tree in trees]
 

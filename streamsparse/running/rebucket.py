@@ -28,6 +28,7 @@ from streamsparse.storing.files import free_disk_bytes
 from streamsparse.units import format_bytes
 
 _SPARSE_ENTRY_BYTES = 16
+_MOST_BUCKETS = 1 << 14
 
 
 class BucketSource:
@@ -63,6 +64,9 @@ class BucketSource:
     def read(self, rows: Interval, columns: Interval) -> Block:
         """Read one bucket."""
         bucket = columns[0] // self._width
+        whole = (bucket * self._width, min((bucket + 1) * self._width, self.shape[1]))
+        assert columns == whole, f"columns {columns} are not the bucket {whole}"
+        assert rows == (0, self.shape[0])
         if isinstance(self._buckets, DenseBuckets):
             return DenseBlock(rows, columns, self._buckets.read(rows, bucket))
         indptr, indices, data = self._buckets.read_bucket(bucket)
@@ -101,11 +105,11 @@ def by_columns(source: Source, stream: Stream, *, beside: Path | None) -> Iterat
 @contextmanager
 def _fill(source: Source, stream: Stream, folder: Path) -> Iterator[Source]:
     n, d = source.shape
-    per_column = n * np.dtype(source.block_dtype).itemsize
+    entry_bytes = np.dtype(source.block_dtype).itemsize
     if source.nnz is not None:
-        # Columns are uneven: buckets of a quarter of a block on average.
-        per_column = max(1, 4 * source.nnz * _SPARSE_ENTRY_BYTES // d)
-    width = min(d, max(1, stream.block_bytes // per_column))
+        # Columns are uneven: a bucket fits a block even where all of its columns are full.
+        entry_bytes = _SPARSE_ENTRY_BYTES
+    width = min(d, max(1, stream.block_bytes // (n * entry_bytes), d // _MOST_BUCKETS))
     path = folder / "buckets"
     dtype = np.dtype(source.block_dtype)
     buckets: DenseBuckets | SparseBuckets

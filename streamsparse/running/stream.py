@@ -15,6 +15,8 @@ from streamsparse.units import format_bytes
 BASE_BYTES = 192 << 20
 _MAX_BLOCK_BYTES = 32 << 20
 _GOOD_BLOCK_BYTES = 8 << 20
+# Chunks of rows in which the dense stage compares Y Y^T with G.
+_FINISH_BYTES = 32 << 20
 _MAX_IN_FLIGHT = 4
 # Bytes per stored entry of a sparse block: value and index; the pointers come on top.
 _SPARSE_ENTRY_BYTES = 16
@@ -74,6 +76,13 @@ class Facts:
             # A column may be full, whatever the average says.
             return max(least, unit_rows * _SPARSE_ENTRY_BYTES)
         return least
+
+    @property
+    def used_bytes(self) -> int:
+        """Return the bytes of values and indices that a pass hands to the kernels: its progress."""
+        if self.nnz is None:
+            return self.n * self.d * self.block_itemsize
+        return self.nnz * (self.block_itemsize + 4)
 
     @property
     def decoded_bytes(self) -> int:
@@ -158,7 +167,7 @@ def plan_stream(*, facts: Facts, needs: Needs, memory_budget: int, has_output: b
         return always + rows * row_bytes
 
     kept = 0 if has_output else 8 * needs.result_cells * facts.n
-    finish = BASE_BYTES + needs.finish_bytes
+    finish = BASE_BYTES + _FINISH_BYTES + needs.finish_bytes
     whole = pass_bytes(facts.n)
     room = memory_budget - whole
     in_flight = _blocks_in_flight(facts, room, facts.unit_bytes(facts.n))
@@ -254,7 +263,7 @@ def _stream(
     held = (in_flight + readers) * block_bytes + readers * facts.read_overhead_bytes
     passes = (bands if facts.unit[0] > band_rows else 1) + facts.opening_passes
     # Bands that go to disk are finished one by one: there is no dense stage over all rows.
-    finish = BASE_BYTES + needs.finish_bytes if bands == 1 else 0
+    finish = BASE_BYTES + _FINISH_BYTES + needs.finish_bytes if bands == 1 else 0
     return Stream(
         bands=bands,
         band_rows=band_rows,
@@ -273,7 +282,7 @@ def _stream(
 
 def _rebucketed(facts: Facts, needs: Needs, whole: int, block: int) -> Stream:
     """Plan to rewrite X by columns; the buckets are then read like any other blocks."""
-    finish = BASE_BYTES + needs.finish_bytes
+    finish = BASE_BYTES + _FINISH_BYTES + needs.finish_bytes
     return Stream(
         bands=1,
         band_rows=facts.n,

@@ -38,11 +38,3 @@ def spectral_columns(*, rank: int, epsilon: float, delta: float) -> int:
     """
     numerator = (math.sqrt(rank) + math.sqrt(2 * math.log(2 / delta))) ** 2
     return math.ceil(numerator / (math.sqrt(1 + epsilon) - 1) ** 2)
-
-
-def logit_error_for_attention(tolerance: float) -> float:
-    """Return the largest logit error eta whose row L1 attention error stays below ``tolerance``.
-
-    2 tanh(eta / 2) <= tolerance, THEORY 1.3, Theorem 1. ``tolerance`` in (0, 2).
-    """
-    return 2 * math.atanh(tolerance / 2)

@@ -27,11 +27,13 @@ def mix(values: Array) -> Array:
 
 
 def hash_words(*, seed: int, keys: Array, stream: int) -> Array:
-    """Return one 64-bit word for each key: mix(mix(key * golden + seed) + stream * odd + 1).
+    """Return one 64-bit word for each key: mix(mix(key * golden + mix(seed)) + stream * odd + 1).
 
-    THEORY 7: two rounds, so that neighbouring keys and neighbouring streams share nothing.
+    THEORY 7: two rounds, so that neighbouring keys and neighbouring streams share nothing. The seed
+    is mixed first: added as it is, the seed s + golden would give the words of s, one key further.
     """
-    first = mix(np.asarray(keys, np.uint64) * _GOLDEN + np.uint64(seed))
+    start = mix(np.asarray([seed], np.uint64))
+    first = mix(np.asarray(keys, np.uint64) * _GOLDEN + start)
     shift = np.asarray([stream], np.uint64) * _STREAM + np.uint64(1)
     return mix(first + shift)
 
@@ -106,7 +108,8 @@ class SparseSign:
 
         ``offsets[q, t]`` (int64) is the position in the padded Y of column 0 of run ``first + q``
         in replicate t; bit a of ``signs[q, t]`` (uint64) is set where column a has the sign -1.
-        The offset is H mod w, so that folding b -> b mod (w/2) gives the sketch of half the width.
+        The offset is H mod w: for even w with w / 2 >= run, folding b -> b mod (w / 2) gives the
+        sketch of half the width.
         """
         keys = np.arange(first, stop, dtype=np.uint64)
         offsets = np.empty((stop - first, self.s), np.int64)
@@ -119,8 +122,8 @@ class SparseSign:
             base += width + self.run - 1
         return offsets, signs
 
-    def fold_padding(self, padded: Array) -> Array:
-        """Return Y (rows, m) from the padded sums (rows, padded_m): tails folded back, scaled."""
+    def unpad(self, padded: Array) -> Array:
+        """Return Y (rows, m) from the padded sums (rows, padded_m): tails added back, scaled."""
         Y = np.empty((padded.shape[0], self.m), np.float64)
         here = there = 0
         for width in self.widths:

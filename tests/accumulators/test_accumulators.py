@@ -195,3 +195,42 @@ def test_prepare__reads_nonfinite_as_zero_on_a_copy():
     assert block.view()[1, 2] == 0
     assert np.isnan(X[1, 2])
     assert as_block_dtype(X) is X
+
+
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+@pytest.mark.parametrize("n", [3, 600])
+def test_gram__of_more_columns_than_a_stack_of_tiles_holds_is_exact(storage, n):
+    # Stacks hold 16 tiles for n = 3, 6 for n = 600; more than 512 rows are mirrored by bands.
+    d = 9000 if n == 3 else 4000
+    X = strategies.integer_matrix(n, d, "int8")
+    matrix = X if storage == "dense" else scipy.sparse.csc_array(X)
+    G = accumulate(GramAccumulator(rows=n, block_dtype=np.dtype("int8")), matrix, by_rows=False)
+    np.testing.assert_array_equal(G, X.astype(np.int64) @ X.astype(np.int64).T)
+
+
+def test_gram__scatters_after_a_drain_wherever_the_block_ends():
+    # 4096 dense columns fill the stack exactly; the light ones after them must come after it.
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((70, 4596))
+    X[:, 4096:] *= rng.random((70, 500)) < 0.05
+    matrix = scipy.sparse.csc_array(X)
+    results = [
+        accumulate(
+            GramAccumulator(rows=70, block_dtype=np.dtype("float64")),
+            matrix,
+            edges=edges,
+            by_rows=False,
+        )
+        for edges in ([0, 4596], [0, 4096, 4596], [0, 4095, 4097, 4596])
+    ]
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_rows__of_sparse_pieces_in_several_steps_are_exact():
+    # 4 MiB of sampled rows is 26,214 columns for 20 rows: three steps.
+    X = strategies.sparse_matrix(20, 60_000, 0.2, high=9, dtype="int16")
+    sample = np.arange(20)
+    made = RowsAccumulator(rows=20, sample=sample, held=None, block_dtype=np.dtype("int16"))
+    dense = X.toarray().astype(np.int64)
+    np.testing.assert_array_equal(accumulate(made, X), dense @ dense.T)

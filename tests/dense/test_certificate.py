@@ -13,6 +13,7 @@ from streamsparse.dense.certificate import (
     measure_exactly,
     measure_sampled,
 )
+from streamsparse.dense.linalg import LoewnerError
 
 
 def grams(n=30, beta_r=2.0):
@@ -32,7 +33,7 @@ def test_softmax_rows__equals_the_slow_twin_and_survives_large_logits():
 def test_measure_exactly__equals_the_slow_twin(beta):
     G, Y = grams()
     r = float(G.diagonal().max())
-    errors = measure_exactly(G=G, Y=Y, r=r, beta=beta, spectral=None)
+    errors = measure_exactly(G=G, Y=Y, r=r, beta=beta, rounding=0.0, spectral=None)
     F = Y @ Y.T
     assert errors.entry.value == pytest.approx(np.abs(F - G).max() / r, rel=1e-12)
     assert errors.attention.value == pytest.approx(reference.attention_error(G, F, beta), rel=1e-9)
@@ -76,6 +77,26 @@ def test_measure_sampled__is_the_largest_over_the_sample_only():
 def test_measure_sampled__of_no_row_measures_nothing():
     errors = measure_sampled(G_I=np.empty((0, 5)), F_I=np.empty((0, 5)), r=1.0, beta=1.0)
     assert errors == Errors(None, None, None, None, checked_rows=0)
+
+
+def test_measure_exactly__adds_rounding_and_then_calls_it_a_bound():
+    G, Y = grams()
+    r = float(G.diagonal().max())
+    plain = measure_exactly(G=G, Y=Y, r=r, beta=1.0, rounding=0.0, spectral=None)
+    exact = measure_exactly(
+        G=G, Y=Y, r=r, beta=1.0, rounding=1e-6, spectral=LoewnerError(0.5, 1e-6)
+    )
+    assert exact.entry == plain.entry
+    assert exact.spectral == Measure(0.5, "exact")
+    bound = measure_exactly(G=G, Y=Y, r=r, beta=1.0, rounding=0.1, spectral=LoewnerError(0.5, 0.25))
+    assert bound.entry == Measure(plain.entry.value + 0.1, "bound")
+    moved = 2 * np.tanh(r * 0.1 / 2)
+    assert bound.attention == Measure(min(2.0, plain.attention.value + moved), "bound")
+    assert bound.spectral == Measure(0.75, "bound")
+    nothing = measure_exactly(
+        G=G, Y=Y, r=r, beta=1.0, rounding=0.0, spectral=LoewnerError(np.inf, 0.0)
+    )
+    assert nothing.spectral is None
 
 
 def test_masked__hides_tokens_from_both_kinds_of_mask():
@@ -145,5 +166,5 @@ def test_certificate__prints_within_80_columns_and_says_what_was_not_measured():
     text = str(certificate())
     assert max(map(len, text.splitlines())) <= 80
     assert "not measured" in text
-    assert "with 95 % confidence" in text
+    assert "with 95 % confidence,\n  that 91.1% of all rows are no worse" in text
     assert "bound, confidence 99%" in text

@@ -9,7 +9,7 @@ from streamsparse.dense.linalg import (
     rank_of,
     scaled_vectors,
 )
-from streamsparse.methods.rank import rank_tolerance
+from streamsparse.methods.rounding import gram_rounding, rank_tolerance
 
 EPS = np.finfo(np.float64).eps
 
@@ -34,11 +34,14 @@ def test_eigenpairs__fix_the_signs_of_the_vectors():
 
 
 @pytest.mark.parametrize("rank", [1, 5, 12])
-def test_rank_of__finds_the_rank_of_both_precisions(rank):
-    for dtype in ("float64", "float32"):
-        X = strategies.matrix_from_spectrum(20, 400, np.ones(rank), dtype=dtype)
-        values, _ = eigenpairs(product_with_transpose(X.astype(np.float64)))
-        assert rank_of(values, rank_tolerance(20, np.dtype(dtype))) == rank
+def test_rank_of__finds_the_rank(rank):
+    X = strategies.matrix_from_spectrum(20, 400, np.ones(rank))
+    values, _ = eigenpairs(product_with_transpose(X))
+    assert rank_of(values, rank_tolerance(20)) == rank
+
+
+def loewner(G, Y, rounding=0.0):
+    return loewner_error(G, Y, rank_tolerance=1e-12, rounding=rounding)
 
 
 def test_loewner_error__is_the_distortion_that_was_put_in():
@@ -47,15 +50,30 @@ def test_loewner_error__is_the_distortion_that_was_put_in():
     scale = np.ones(10)
     scale[3], scale[7] = 1.2, 0.75
     Y = vectors * np.sqrt(values * scale)
-    assert loewner_error(G, Y, 1e-12) == pytest.approx(0.25, rel=1e-10)
+    error = loewner(G, Y, rounding=1e-7)
+    assert error.value == pytest.approx(0.25, rel=1e-10)
+    assert error.rounding == pytest.approx(1e-7 * values.sum() / values[-1])
 
 
 def test_loewner_error__is_one_where_a_direction_is_lost():
     G = product_with_transpose(strategies.matrix_from_spectrum(10, 50, np.ones(10)))
     values, vectors = eigenpairs(G.copy())
-    assert loewner_error(G, scaled_vectors(values, vectors, 9), 1e-12) == 1.0
-    assert loewner_error(G, np.zeros((10, 3)), 1e-12) == 1.0
+    assert loewner(G, scaled_vectors(values, vectors, 9)).value == 1.0
+    assert loewner(G, np.zeros((10, 3))).value == 1.0
+
+
+def test_loewner_error__is_infinite_where_Y_has_a_direction_that_X_lacks():
+    G = np.diag([1.0, 0, 0, 0])
+    assert loewner(G, np.diag([1.0, 5, 5, 5])).value == np.inf
+    assert loewner(np.zeros((4, 4)), np.eye(4)).value == np.inf
+    assert loewner(G, np.diag([1.0, 0, 0, 0])).value == pytest.approx(0, abs=4 * EPS)
 
 
 def test_loewner_error__of_zero_against_zero_is_zero():
-    assert loewner_error(np.zeros((4, 4)), np.zeros((4, 2)), 1e-12) == 0.0
+    assert loewner(np.zeros((4, 4)), np.zeros((4, 2))).value == 0.0
+
+
+def test_gram_rounding__is_that_of_float32_tiles_or_of_float64_sums():
+    assert gram_rounding(d=10**6, block_dtype=np.dtype("float32")) == pytest.approx(257 * 2.0**-24)
+    assert gram_rounding(d=1000, block_dtype=np.dtype("float64")) == 1001 * 2.0**-53
+    assert gram_rounding(d=1000, block_dtype=np.dtype("int8")) == 1001 * 2.0**-53

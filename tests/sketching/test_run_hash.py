@@ -7,12 +7,12 @@ import reference
 from streamsparse.errors import ParameterError
 from streamsparse.sketching.run_hash import SparseSign, hash_words
 
-GOLDEN_WORDS = ["680ba744316ce225", "80c69999bd5f51fa", "036f54973d23012d"]
+GOLDEN_WORDS = ["2466c917b1ec5de6", "ce946790b7bf7b6a", "643aabd84cddf352"]
 GOLDEN_OFFSETS = [
-    [468, 1068, 1495, 1818, 2304, 3085, 3600, 4072],
-    [207, 667, 1303, 1875, 2576, 2964, 3639, 4371],
+    [312, 659, 1382, 1919, 2473, 3385, 3662, 4336],
+    [207, 1020, 1474, 2215, 2534, 2927, 3592, 4281],
 ]
-GOLDEN_SIGNS = [["967e4344d7fc0588", "a35d25230a509137"], ["88c472b28335ac53", "33217a60f35fb06c"]]
+GOLDEN_SIGNS = [["0ff0078046a26252", "980423a1b4fe1b54"], ["ad72d021577bbcc7", "b069aaecaa8f698a"]]
 
 
 @given(

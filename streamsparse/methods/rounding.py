@@ -1,0 +1,24 @@
+"""What floating point allows to be said about a Gram matrix (THEORY 6)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamsparse.accumulators.tiles import TILE_WIDTH, product_dtype
+
+
+def rank_tolerance(n: int) -> float:
+    """Return the relative eigenvalue below which a direction of an n x n Gram matrix is noise."""
+    return 1e-12 * n
+
+
+def gram_rounding(*, d: int, block_dtype: np.dtype[np.generic]) -> float:
+    """Return b with |fl(G) - G|_ij <= b ||x_i|| ||x_j||, for any order of additions.
+
+    Products in float32 are rounded, as are their sums over a tile: (TILE_WIDTH + 1) u32. Sums of
+    tiles, and products in float64, round with u64, d times at most. 8-bit products are exact.
+    """
+    u32, u64 = 2.0**-24, 2.0**-53
+    if product_dtype(block_dtype) == np.float32 and block_dtype == np.float32:
+        return (TILE_WIDTH + 1) * u32 + d / TILE_WIDTH * u64
+    return (d + 1) * u64
