@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from streamsparse.dense.certificate import Certificate
-from streamsparse.errors import ParameterError
+from streamsparse.errors import ParameterError, UnsupportedInputError
 from streamsparse.methods.transform import plan_transform, transform_rows
 from streamsparse.running.local import Execution, available_threads
 from streamsparse.running.plan import Plan
@@ -104,6 +104,7 @@ class Result:
             facts,
             self.operator,
             m=m,
+            projection_bytes=0 if self.projection is None else self.projection.nbytes,
             memory_budget=parse_memory(memory),
             has_output=out is not None,
         )
@@ -177,18 +178,23 @@ def finish_writing(writer: ResultWriter, result: Result) -> None:
 def from_stored(stored: StoredResult) -> Result:
     """Return the result that a group holds."""
     attributes = stored.attributes
-    if "certificate" not in attributes:
-        raise ParameterError("this group holds transformed rows, not a result with a certificate")
-    operator = attributes["operator"]
-    return Result(
-        Y=stored.Y,
-        certificate=Certificate.from_dict(attributes["certificate"]),
-        plan=Plan.from_dict(attributes["plan"]),
-        columns=stored.columns,
-        weights=stored.weights,
-        operator=None if operator is None else SparseSign.from_dict(operator),
-        projection=stored.projection,
-    )
+    if "transform_of" in attributes:
+        raise UnsupportedInputError(
+            "this group holds transformed rows, not a result with a certificate"
+        )
+    try:
+        operator = attributes["operator"]
+        return Result(
+            Y=stored.Y,
+            certificate=Certificate.from_dict(attributes["certificate"]),
+            plan=Plan.from_dict(attributes["plan"]),
+            columns=stored.columns,
+            weights=stored.weights,
+            operator=None if operator is None else SparseSign.from_dict(operator),
+            projection=stored.projection,
+        )
+    except (KeyError, TypeError) as error:
+        raise UnsupportedInputError(f"the attributes of the result lack {error}") from error
 
 
 def with_stored(result: Result, path: Path) -> Result:

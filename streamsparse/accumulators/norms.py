@@ -68,7 +68,8 @@ class NormsAccumulator:
         ------
         NonFiniteError : if a sum overflows only now.
         """
-        norms: Array = state[0].sum(axis=1)
+        with np.errstate(over="ignore"):
+            norms: Array = state[0].sum(axis=1)
         if not np.isfinite(norms).all():
             raise NonFiniteError("the squares of a row of X overflow float64; scale X down")
         return norms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from numbers import Real
+from pathlib import Path
 
 from streamsparse.checks import MAX_SEED, check_choice, check_count, check_open_interval
 from streamsparse.errors import ParameterError
@@ -43,7 +44,7 @@ def check_request(
             raise ParameterError("give m or epsilon, not both: epsilon decides how large m is")
     if epsilon is not None:
         epsilon = check_open_interval("epsilon", epsilon, low=0, high=1)
-    if s not in (1, 2, 4, 8):
+    if check_count("s", s, low=1, high=8) not in (1, 2, 4, 8):
         raise ParameterError(f"s must be 1, 2, 4 or 8, not {s!r}")
     return Request(
         method=method,
@@ -55,7 +56,7 @@ def check_request(
         seed=check_count("seed", seed, low=0, high=MAX_SEED),
         memory=parse_memory(memory),
         feature_axis=check_feature_axis(feature_axis),
-        s=s,
+        s=int(s),
         has_output=has_output,
     )
 
@@ -69,9 +70,16 @@ def check_beta(beta: float) -> float:
 
 def check_feature_axis(feature_axis: int) -> int:
     """Return 0 or 1."""
-    if isinstance(feature_axis, bool) or feature_axis not in (0, 1):
-        raise ParameterError(f"feature_axis must be 0 or 1, not {feature_axis!r}")
-    return int(feature_axis)
+    return check_count("feature_axis", feature_axis, low=0, high=1)
+
+
+def check_out(out: str | Path | None) -> Path | None:
+    """Return the output path; None where there is none."""
+    if out is None:
+        return None
+    if not isinstance(out, str | Path) or "\0" in str(out):
+        raise ParameterError(f"out must be a path, not {out!r}")
+    return Path(out)
 
 
 def check_policies(*, missing: str, nonfinite: str) -> None:

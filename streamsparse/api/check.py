@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from streamsparse.api.arguments import check_beta, check_policies, check_request
 from streamsparse.checks import check_count
 from streamsparse.dense.attention import masked, row_distances, softmax_rows
 from streamsparse.dense.certificate import Certificate
-from streamsparse.errors import ParameterError
+from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.auto import make_check_plan
 from streamsparse.methods.base import SAMPLED_ROWS, Job, Request, sample_rows
 from streamsparse.methods.certify import check_everything, check_rows
@@ -74,8 +75,8 @@ def certify(
     """
     started = time.perf_counter()
     Y = result_or_Y.Y if isinstance(result_or_Y, Result) else result_or_Y
-    if not hasattr(Y, "shape"):
-        Y = np.asarray(Y, np.float64)
+    if not isinstance(result_or_Y, Result):
+        Y = _matrix("Y", Y)
     earlier = result_or_Y.certificate if isinstance(result_or_Y, Result) else None
     if beta is None:
         beta = 1.0 if earlier is None else earlier.beta
@@ -144,7 +145,7 @@ def _check_request(*, beta: float, seed: int, memory: int | str, feature_axis: i
 
 
 def _rows_to_check(rows: int | npt.ArrayLike | None, *, n: int, seed: int) -> Array:
-    if rows is None or isinstance(rows, int):
+    if rows is None or isinstance(rows, Integral):
         count = min(n, SAMPLED_ROWS) if rows is None else check_count("rows", rows, low=1, high=n)
         return sample_rows(n=n, count=count, seed=seed)
     chosen = np.unique(np.asarray(rows))
@@ -266,9 +267,17 @@ def _is_symmetric(values: Array) -> bool:
 
 
 def _matrix(name: str, values: npt.ArrayLike) -> Array:
-    matrix = np.asarray(values, np.float64)
-    if matrix.ndim != 2 or 0 in matrix.shape:
-        raise ParameterError(f"{name} must have shape (n, m), not {matrix.shape}")
+    try:
+        matrix = np.asarray(values)
+    except ValueError as error:
+        raise ParameterError(f"{name} must be a matrix (n, m): {error}") from error
+    if matrix.ndim != 2 or 0 in matrix.shape or matrix.dtype.kind not in "fiub":
+        raise ParameterError(
+            f"{name} must be real with shape (n, m), not {matrix.dtype} {matrix.shape}"
+        )
+    matrix = matrix.astype(np.float64, copy=False)
+    if not np.isfinite(matrix).all():
+        raise NonFiniteError(f"{name} holds NaN or infinity")
     return matrix
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from streamsparse import result as results
 from streamsparse.api.arguments import (
     check_feature_axis,
+    check_out,
     check_policies,
     check_request,
     refuse_unavailable,
 )
-from streamsparse.checks import check_choice
 from streamsparse.dense.certificate import Certificate, Errors, measure_sampled
 from streamsparse.errors import StreamSparseWarning
 from streamsparse.methods.auto import make_plan
@@ -206,10 +206,8 @@ def sparsify(
         s=s,
         has_output=out is not None,
     )
-    if not isinstance(progress, bool):
-        check_choice("progress", progress, ("auto",))
     source = open_any_source(X, feature_axis=request.feature_axis, missing=missing)
-    target_path = None if out is None else Path(out)
+    target_path = check_out(out)
     if target_path is not None:
         check_output(target_path, overwrite=overwrite, source_path=results.path_of(X, source))
     facts = Facts.of(source)

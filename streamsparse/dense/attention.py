@@ -17,10 +17,17 @@ def softmax_rows(logits: Array) -> Array:
 
 def row_distances(G_rows: Array, F_rows: Array, *, beta: float, mask_rows: Array | None) -> Array:
     """Return the L1 distance of softmax(beta F) from softmax(beta G), for each row."""
-    P = softmax_rows(masked(beta * G_rows, mask_rows))
-    P -= softmax_rows(masked(beta * F_rows, mask_rows))
+    P = softmax_rows(masked(_logits(G_rows, beta), mask_rows))
+    P -= softmax_rows(masked(_logits(F_rows, beta), mask_rows))
     distances: Array = np.abs(P).sum(axis=1)
     return distances
+
+
+def _logits(G_rows: Array, beta: float) -> Array:
+    """Return beta (G - the largest entry of each row): nothing can overflow upwards."""
+    with np.errstate(over="ignore"):
+        logits: Array = beta * (G_rows - G_rows.max(axis=1, keepdims=True))
+    return logits
 
 
 def masked(logits: Array, mask_rows: Array | None) -> Array:

@@ -17,15 +17,21 @@ from streamsparse.sources.base import Array, Interval, Source
 
 
 def plan_transform(
-    facts: Facts, operator: SparseSign, *, m: int, memory_budget: int, has_output: bool
+    facts: Facts,
+    operator: SparseSign,
+    *,
+    m: int,
+    projection_bytes: int,
+    memory_budget: int,
+    has_output: bool,
 ) -> Stream:
     """Decide how the new rows are read; the spans are those of the first reduction."""
     needs = Needs(
         state_cells=operator.padded_m + LANES,
-        band_cells=operator.m + m,
+        band_cells=operator.m + 2 * m,
         kept_cells=0,
         result_cells=m,
-        scratch_bytes=0,
+        scratch_bytes=projection_bytes,
         finish_bytes=0,
         span_width=span_width(d=facts.d, state_columns=operator.m),
         whole_columns=False,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
@@ -24,14 +25,43 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def one_blas_thread() -> AbstractContextManager[object]:
+class _BlasLimit:
+    """BLAS at one thread while anybody needs it: the limit is process-wide, so it is counted."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limits: threadpool_limits | None = None
+
+    def acquire(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._limits = threadpool_limits(limits=1)
+
+    def release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._limits is not None:
+                self._limits.restore_original_limits()
+                self._limits = None
+
+
+_blas_limit = _BlasLimit()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
     """Hold BLAS and LAPACK to one thread: entered once around a run, its dense stage included.
 
     The runner owns every thread: kernels and BLAS calls are serial, so they never compete, and the
     bits of a product do not depend on the number of threads.
     """
-    limits: AbstractContextManager[object] = threadpool_limits(limits=1)
-    return limits
+    _blas_limit.acquire()
+    try:
+        yield
+    finally:
+        _blas_limit.release()
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import Any, Protocol
 
+from streamsparse.checks import check_choice
+
 
 class Progress(Protocol):
     """Told about every block that has been used."""
@@ -51,6 +53,8 @@ class _Bar:
 
 def show_progress(progress: str | bool, *, label: str, total: int) -> _Bar | _Silent:
     """Return a bar over ``total`` bytes: "auto" shows one on a terminal or in a notebook."""
+    if not isinstance(progress, bool):
+        check_choice("progress", progress, ("auto",))
     wanted = progress is True or (progress == "auto" and _is_watched())
     return _Bar(label, total) if wanted else _Silent()
 

@@ -24,7 +24,7 @@ from streamsparse.sources.base import (
     regular_intervals,
 )
 from streamsparse.storing.buckets import DenseBuckets, SparseBuckets
-from streamsparse.storing.files import free_disk_bytes
+from streamsparse.storing.files import free_disk_bytes, reporting
 from streamsparse.units import format_bytes
 
 _SPARSE_ENTRY_BYTES = 16
@@ -44,9 +44,15 @@ class BucketSource:
         self.stored_bytes = source.stored_bytes
         self.read_overhead_bytes = 0
         self.opening_passes = 0
+        self.entry_bytes = self.clipped_entry_bytes = source.entry_bytes
         self.integrity = source.integrity
         self._buckets = buckets
         self._width = width
+
+    @property
+    def largest_unit_entries(self) -> int:
+        """A bucket may be full."""
+        return self.shape[0] * self._width
 
     def verify(self) -> None:
         """Check nothing: this process has just written the store."""
@@ -87,7 +93,8 @@ def by_columns(source: Source, stream: Stream, *, beside: Path | None) -> Iterat
     ------
     StoreError : if the disk has less room than the copy takes.
     """
-    folder = Path(tempfile.mkdtemp(prefix=".streamsparse-", dir=beside))
+    with reporting("making a temporary folder for", beside or Path(source.name)):
+        folder = Path(tempfile.mkdtemp(prefix=".streamsparse-", dir=beside))
     try:
         free = free_disk_bytes(folder)
         if free < stream.temporary_disk_bytes:

@@ -18,8 +18,6 @@ _GOOD_BLOCK_BYTES = 8 << 20
 # Chunks of rows in which the dense stage compares Y Y^T with G.
 _FINISH_BYTES = 32 << 20
 _MAX_IN_FLIGHT = 4
-# Bytes per stored entry of a sparse block: value and index; the pointers come on top.
-_SPARSE_ENTRY_BYTES = 16
 _MIN_BUCKET_BYTES = 1 << 20
 
 
@@ -29,8 +27,8 @@ class Facts:
 
     Attributes
     ----------
-    name, n, d, dtype, nnz, unit, stored_bytes, read_overhead_bytes, opening_passes :
-        as in ``Source``.
+    name, n, d, dtype, nnz, unit, stored_bytes, read_overhead_bytes, entry_bytes,
+    clipped_entry_bytes, largest_unit_entries, opening_passes : as in ``Source``.
     block_itemsize : bytes per value once read.
     """
 
@@ -43,6 +41,9 @@ class Facts:
     unit: tuple[int, int]
     stored_bytes: int
     read_overhead_bytes: int
+    entry_bytes: int
+    clipped_entry_bytes: int
+    largest_unit_entries: int
     opening_passes: int
 
     @classmethod
@@ -58,6 +59,9 @@ class Facts:
             unit=source.unit,
             stored_bytes=source.stored_bytes,
             read_overhead_bytes=source.read_overhead_bytes,
+            entry_bytes=source.entry_bytes,
+            clipped_entry_bytes=source.clipped_entry_bytes,
+            largest_unit_entries=source.largest_unit_entries,
             opening_passes=source.opening_passes,
         )
 
@@ -66,16 +70,23 @@ class Facts:
         if self.nnz is None:
             return rows * columns * self.block_itemsize
         entries = -(-self.nnz * rows * columns // (self.n * self.d))
-        return entries * _SPARSE_ENTRY_BYTES + 8 * (rows + columns + 2)
+        return self._entries_bytes(entries, rows, columns)
+
+    def _entries_bytes(self, entries: int, rows: int, columns: int) -> int:
+        whole = rows == self.n
+        entry_bytes = self.entry_bytes if whole else self.clipped_entry_bytes
+        return entries * entry_bytes + 32 * (rows + columns + 2)
 
     def unit_bytes(self, rows: int) -> int:
         """Return the memory of the narrowest block of ``rows`` rows that is read whole."""
         unit_rows = min(-(-rows // self.unit[0]) * self.unit[0], self.n)
         least = self.region_bytes(unit_rows, self.unit[1])
-        if self.nnz is not None and self.unit[1] == 1:
-            # A column may be full, whatever the average says.
-            return max(least, unit_rows * _SPARSE_ENTRY_BYTES)
-        return least
+        if self.nnz is None:
+            return least
+        # The fullest unit counts, whatever the average says.
+        clipped = unit_rows if rows == self.n else min(unit_rows, self.n - 1)
+        fullest = self._entries_bytes(self.largest_unit_entries, clipped, self.unit[1])
+        return max(least, fullest)
 
     @property
     def used_bytes(self) -> int:
@@ -173,7 +184,7 @@ def plan_stream(*, facts: Facts, needs: Needs, memory_budget: int, has_output: b
     in_flight = _blocks_in_flight(facts, room, facts.unit_bytes(facts.n))
     if finish <= memory_budget and in_flight > 0:
         block = _block_bytes(facts, room, in_flight, facts.unit_bytes(facts.n))
-        return _stream(facts, needs, 1, facts.n, block, in_flight, whole)
+        return _stream(facts, needs, 1, facts.n, block, in_flight, whole, finish)
     if not needs.whole_columns and (has_output or finish <= memory_budget):
         rows = _band_rows(facts, memory_budget - always - kept, row_bytes)
         if rows > 0:
@@ -181,7 +192,11 @@ def plan_stream(*, facts: Facts, needs: Needs, memory_budget: int, has_output: b
             in_flight = _blocks_in_flight(facts, room, facts.unit_bytes(rows))
             block = _block_bytes(facts, room, in_flight, facts.unit_bytes(rows))
             bands = -(-facts.n // rows)
-            return _stream(facts, needs, bands, rows, block, in_flight, kept + pass_bytes(rows))
+            # Bands that go to disk are finished one by one: no dense stage over all rows.
+            dense = 0 if has_output else finish
+            return _stream(
+                facts, needs, bands, rows, block, in_flight, kept + pass_bytes(rows), dense
+            )
     if needs.whole_columns:
         block = _bucket_bytes(facts, room, memory_budget)
         if finish <= memory_budget and block > 0:
@@ -255,6 +270,7 @@ def _stream(
     block_bytes: int,
     in_flight: int,
     pass_bytes: int,
+    finish: int,
 ) -> Stream:
     readers = max(1, in_flight - 1)
     narrow = facts.region_bytes(band_rows, facts.d)
@@ -262,8 +278,6 @@ def _stream(
         block_bytes = min(block_bytes, narrow)
     held = (in_flight + readers) * block_bytes + readers * facts.read_overhead_bytes
     passes = (bands if facts.unit[0] > band_rows else 1) + facts.opening_passes
-    # Bands that go to disk are finished one by one: there is no dense stage over all rows.
-    finish = BASE_BYTES + _FINISH_BYTES + needs.finish_bytes if bands == 1 else 0
     return Stream(
         bands=bands,
         band_rows=band_rows,

@@ -86,6 +86,9 @@ class Source(Protocol):
         (chunk, shard or dask chunk; n or d where that axis cannot be cut cheaply).
     stored_bytes : bytes one pass reads from storage, before decoding where known.
     read_overhead_bytes : most bytes one ``read`` holds beside the block it returns.
+    entry_bytes : memory of one stored entry while a block of whole rows or columns is read; 0 for
+        dense sources.
+    clipped_entry_bytes : the same where a block leaves out part of what is read.
     opening_passes : complete reads that opening took: 0, but for sources that must be counted.
     integrity : "checksummed" if every byte is covered by a checksum, else "structural".
     """
@@ -98,8 +101,15 @@ class Source(Protocol):
     unit: tuple[int, int]
     stored_bytes: int
     read_overhead_bytes: int
+    entry_bytes: int
+    clipped_entry_bytes: int
     opening_passes: int
     integrity: str
+
+    @property
+    def largest_unit_entries(self) -> int:
+        """Entries of the fullest unit, or a bound; found in metadata alone."""
+        ...
 
     def verify(self) -> None:
         """Check, from listings and metadata alone, that the whole source is there; may raise."""
@@ -125,6 +135,13 @@ class SourceMixin:
     """What every source does by means of the protocol alone: yield its blocks, name itself."""
 
     opening_passes: int = 0
+    entry_bytes: int = 0
+    clipped_entry_bytes: int = 0
+
+    @property
+    def largest_unit_entries(self) -> int:
+        """Entries of the fullest unit: none, for dense sources."""
+        return 0
 
     def blocks(self: Source, max_bytes: int) -> Iterator[Block]:
         """Yield blocks of at most ``max_bytes`` that cover X once, band of rows by band of rows."""

@@ -43,8 +43,7 @@ class CompressedSource(SourceMixin, ABC):
     read_overhead_bytes: int
     integrity: str
     by_rows: bool
-    # Bytes that one stored entry takes while it is read, and whether what is read is our own copy.
-    entry_bytes: int
+    # Whether what is read is our own copy.
     is_ours: bool
 
     @abstractmethod
@@ -81,6 +80,21 @@ class CompressedSource(SourceMixin, ABC):
             value_bytes += self.dtype.itemsize
         # Narrowing holds the indices as stored beside the narrow ones.
         self.entry_bytes = max(_ENTRY_BYTES, value_bytes + 4 + index_dtype.itemsize)
+        # Entries of other rows are read with the block, and are there beside it.
+        self.clipped_entry_bytes = self.entry_bytes * (1 if self.by_rows else 3)
+
+    @property
+    def largest_unit_entries(self) -> int:
+        """Entries of the fullest row, where pointers run over rows; else a column may be full."""
+        n = self.shape[0]
+        if not self.by_rows:
+            return n
+        largest = start = 0
+        while start < n:
+            stop = min(self._window(start), n)
+            largest = max(largest, int(np.diff(self._pointers(start, stop)).max()))
+            start = stop
+        return largest
 
     def verify(self) -> None:
         """Do nothing: opening it has checked all that can be checked without reading."""
@@ -96,9 +110,8 @@ class CompressedSource(SourceMixin, ABC):
         """Yield column ranges along the pointers; all columns at once where they run over rows."""
         d = self.shape[1]
         if not self.by_rows:
-            # Entries of other rows are read with the block, and are there beside it.
             is_whole = rows == (0, self.shape[0])
-            entry_bytes = self.entry_bytes if is_whole else 3 * self.entry_bytes
+            entry_bytes = self.entry_bytes if is_whole else self.clipped_entry_bytes
             yield from self._major_intervals(d, d, max_bytes, entry_bytes)
             return
         ends = self._pointers(rows[0], rows[0])[0], self._pointers(rows[1], rows[1])[0]

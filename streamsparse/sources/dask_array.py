@@ -13,7 +13,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from streamsparse.errors import BadStructureError, UnsupportedInputError
+from streamsparse.errors import BadStructureError, StoreError, UnsupportedInputError
 from streamsparse.sources.base import (
     Array,
     DenseBlock,
@@ -68,7 +68,12 @@ class Grid:
     def compute(self, positions: list[tuple[int, int]]) -> list[Any]:
         """Return chunks of X at grid positions (row, column), as dask made them, not transposed."""
         stored = [p[::-1] if self.is_transposed else p for p in positions]
-        chunks = compute_all(*(self.array.blocks[i, j] for i, j in stored))
+        try:
+            chunks = compute_all(*(self.array.blocks[i, j] for i, j in stored))
+        except Exception as error:
+            raise StoreError(
+                f"computing chunks {stored} of {self.name} failed: {type(error).__name__}: {error}"
+            ) from error
         for (i, j), chunk in zip(stored, chunks, strict=True):
             expected = (self.array.chunks[0][i], self.array.chunks[1][j])
             shape = getattr(chunk, "shape", None)

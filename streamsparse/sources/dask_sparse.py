@@ -10,7 +10,7 @@ import numpy as np
 from dask.delayed import delayed
 from scipy import sparse
 
-from streamsparse.errors import BadStructureError, UnsupportedInputError
+from streamsparse.errors import BadStructureError, StoreError, UnsupportedInputError
 from streamsparse.sources.base import (
     Array,
     Interval,
@@ -59,6 +59,13 @@ class DaskSparseSource(SourceMixin):
 
     integrity = "structural"
     opening_passes = 1
+    entry_bytes = _ENTRY_BYTES
+    clipped_entry_bytes = _ENTRY_BYTES
+
+    @property
+    def largest_unit_entries(self) -> int:
+        """Entries of the fullest column of chunks."""
+        return int(self._counts.sum(axis=0).max())
 
     def __init__(self, array: Any, *, feature_axis: int, name: str = "dask array") -> None:
         self.name = name
@@ -78,7 +85,12 @@ class DaskSparseSource(SourceMixin):
 
     def _count(self) -> Array:
         chunks = self._grid.array.to_delayed()
-        counts = compute_all(*(delayed(_stored_entries)(chunk) for chunk in chunks.flat))
+        try:
+            counts = compute_all(*(delayed(_stored_entries)(chunk) for chunk in chunks.flat))
+        except Exception as error:
+            raise StoreError(
+                f"computing the chunks of {self.name} failed: {type(error).__name__}: {error}"
+            ) from error
         for chunk in counts:
             if chunk is None:
                 raise UnsupportedInputError(

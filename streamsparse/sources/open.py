@@ -61,7 +61,7 @@ def open_source(obj: Any, *, feature_axis: int, missing: str) -> Source:
 
 def _open_path(path: str, *, feature_axis: int, missing: str) -> Source:
     is_local = "://" not in path
-    if is_local and not Path(path).exists():
+    if is_local and not os.path.exists(path):
         raise SourceNotFoundError(f"there is nothing at {path}")
     if is_local and has_npy_suffix(path) and not Path(path).is_dir():
         return NpySource(path, feature_axis=feature_axis)

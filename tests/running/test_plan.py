@@ -26,6 +26,9 @@ def facts(n=1000, d=10**6, unit=(1000, 4096), nnz=None, overhead=4 * MIB):
         unit=(min(unit[0], n), min(unit[1], d)),
         stored_bytes=4 * n * d if nnz is None else 8 * nnz,
         read_overhead_bytes=overhead,
+        entry_bytes=0 if nnz is None else 16,
+        clipped_entry_bytes=0 if nnz is None else 48,
+        largest_unit_entries=0 if nnz is None else min(nnz, n),
         opening_passes=0,
     )
 
@@ -179,7 +182,7 @@ def test_make_plan__refuses_an_m_that_cannot_be(changes, message):
         ({"seed": None}, "seed must be"),
         ({"memory": "lots"}, "memory must be"),
         ({"memory": 0}, "memory must be positive"),
-        ({"feature_axis": 2}, "feature_axis must be 0 or 1"),
+        ({"feature_axis": 2}, "feature_axis must be between 0 and 1"),
         ({"s": 3}, "s must be 1, 2, 4 or 8"),
     ],
 )
