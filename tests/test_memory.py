@@ -12,7 +12,6 @@ import zarr
 import strategies
 from streamsparse.storing.zarr_write import write_sparse
 
-MIB = 1 << 20
 N = 500
 D = 200_000
 
@@ -62,7 +61,7 @@ def run(path, method, memory, out):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
-@pytest.mark.parametrize("memory", ["300 MiB", "512 MiB", "1 GiB"])
+@pytest.mark.parametrize("memory", ["340 MiB", "512 MiB", "1 GiB"])
 @pytest.mark.parametrize("method", ["sketch", "exact"])
 @pytest.mark.parametrize("name", ["columns", "grid", "rows", "c.npy", "f.npy", "csr", "csc"])
 def test_memory__measured_is_within_projected_is_within_budget(
@@ -84,7 +83,34 @@ def test_memory__does_not_grow_with_d(tmp_path, method):
         block = np.random.default_rng(0).standard_normal((N, 5000), dtype=np.float32)
         for start in range(0, d, 5000):
             stored[:, start : start + 5000] = block
-        peaks.append(run(tmp_path / f"{d}", method, "400 MiB", tmp_path / f"y{d}")["measured"])
-    # The merge tree grows by one level from 100,000 to 1,000,000 columns: one more state.
-    state_bytes = 8 * N * (1024 + 8 * 63 + 64 if method == "sketch" else N + 64)
-    assert peaks[1] - peaks[0] <= state_bytes + 16 * MIB
+        peaks.append(run(tmp_path / f"{d}", method, "1 GiB", tmp_path / f"y{d}"))
+    # The merge tree grows by one level from 100,000 to 1,000,000 columns: one more state, whose
+    # size the plan knows. What is measured stays below what is projected.
+    state_bytes = 8 * N * (1024 + 8 * 63 + 64 + 32 if method == "sketch" else N + 64)
+    assert peaks[1]["projected"] - peaks[0]["projected"] <= state_bytes
+    for peak in peaks:
+        assert peak["measured"] <= peak["projected"] <= peak["budget"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+@pytest.mark.parametrize("method", ["sketch", "exact"])
+def test_memory__of_the_dense_stage_is_planned_too(tmp_path, method):
+    # 1,500 rows: the n x n stage outweighs the pass.
+    X = np.random.default_rng(0).standard_normal((1500, 20_000), dtype=np.float32)
+    np.save(tmp_path / "x.npy", X)
+    peak = run(tmp_path / "x.npy", method, "640 MiB", tmp_path / "y.zarr")
+    assert peak["measured"] <= peak["projected"] <= peak["budget"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+def test_memory__of_uneven_columns_is_planned_too(tmp_path):
+    # Every entry in the first 1.5 % of the columns: the rewritten buckets must not all be there.
+    dense_part = strategies.sparse_matrix(N, 12_000, 0.9)
+    X = dense_part.copy()
+    X.resize((N, 800_000))
+    write_sparse(tmp_path / "x.zarr", X)
+    peak = run(tmp_path / "x.zarr", "exact", "340 MiB", tmp_path / "y.zarr")
+    assert peak["rebucket"]
+    assert peak["measured"] <= peak["projected"] <= peak["budget"]

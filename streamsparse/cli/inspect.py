@@ -13,6 +13,7 @@ from streamsparse.cli.options import (
     json_option,
     memory_option,
     missing_option,
+    nonfinite_option,
     parameter_option,
     print_json,
 )
@@ -167,6 +168,7 @@ Examples:
 @memory_option(ss.certify)
 @feature_axis_option(ss.certify)
 @missing_option(ss.certify)
+@nonfinite_option(ss.certify)
 @json_option
 def certify(source: str, out: str, as_json: bool, **request: Any) -> None:
     """Check the result OUT against SOURCE, which is read again.

@@ -68,6 +68,17 @@ def missing_option(function: Callable[..., Any]) -> Decorator:
     )
 
 
+def nonfinite_option(function: Callable[..., Any]) -> Decorator:
+    """Return the option for NaN and infinities."""
+    return parameter_option(
+        function,
+        "nonfinite",
+        "--nonfinite",
+        type=click.Choice(POLICIES["nonfinite"]),
+        help="NaN and infinities: refuse, or read as zero.",
+    )
+
+
 def json_option(command: Any) -> Any:
     """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
@@ -134,13 +145,7 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
     memory_option(sparsify),
     feature_axis_option(sparsify),
     missing_option(sparsify),
-    parameter_option(
-        sparsify,
-        "nonfinite",
-        "--nonfinite",
-        type=click.Choice(POLICIES["nonfinite"]),
-        help="NaN and infinities: refuse, or read as zero.",
-    ),
+    nonfinite_option(sparsify),
     parameter_option(
         sparsify,
         "resume",

@@ -54,7 +54,7 @@ def reduce(source: str, out: str, overwrite: bool, as_json: bool, **request: Any
     click.echo(f"wrote {out}")
     same = [
         word
-        for name in ("feature_axis", "memory", "missing")
+        for name in ("feature_axis", "memory", "missing", "nonfinite")
         if request[name] != default_of(ss.certify, name)
         for word in (f"--{name.replace('_', '-')}", request[name])
     ]

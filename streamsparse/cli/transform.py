@@ -12,7 +12,9 @@ from streamsparse.cli.options import (
     force_option,
     json_option,
     memory_option,
+    missing_option,
     next_line,
+    nonfinite_option,
     print_json,
 )
 
@@ -29,6 +31,8 @@ Example:
 @click.argument("new_out", type=click.Path())
 @memory_option(ss.Result.transform)
 @feature_axis_option(ss.Result.transform)
+@missing_option(ss.Result.transform)
+@nonfinite_option(ss.Result.transform)
 @force_option(ss.Result.transform)
 @json_option
 def transform(out: str, new_source: str, new_out: str, as_json: bool, **request: Any) -> None:
