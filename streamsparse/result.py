@@ -9,10 +9,10 @@ from typing import Any
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import ParameterError, UnsupportedInputError
 from streamsparse.methods.transform import plan_transform, transform_rows
+from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution, available_threads
 from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
-from streamsparse.running.stream import Facts
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.base import Array, Source
 from streamsparse.sources.open import open_source

@@ -15,9 +15,9 @@ from streamsparse.api.arguments import check_request
 from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job
 from streamsparse.methods.run import run_plan
+from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution
 from streamsparse.running.progress import show_progress
-from streamsparse.running.stream import Facts
 from streamsparse.sources.open import open_source
 from streamsparse.storing.zarr_write import write_sparse
 

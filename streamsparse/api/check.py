@@ -20,10 +20,10 @@ from streamsparse.methods.certify import check_everything, check_rows
 from streamsparse.methods.exact import gram_of
 from streamsparse.methods.run import with_planned_layout
 from streamsparse.result import Result
+from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution, available_threads, one_blas_thread
 from streamsparse.running.memory import PeakMemory
 from streamsparse.running.progress import show_progress
-from streamsparse.running.stream import Facts
 from streamsparse.sources.base import Array
 from streamsparse.sources.open import open_source as open_any_source
 

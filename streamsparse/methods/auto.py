@@ -10,8 +10,9 @@ from streamsparse.methods.base import ALL_ROWS, SAMPLED_ROWS, Request
 from streamsparse.methods.certify import rows_needs
 from streamsparse.methods.exact import exact_needs
 from streamsparse.methods.sketch import sketch_needs
+from streamsparse.running.facts import Facts
 from streamsparse.running.plan import Plan
-from streamsparse.running.stream import Facts, Stream, plan_stream
+from streamsparse.running.stream import Stream, plan_stream
 from streamsparse.sketching.bounds import entrywise_columns, spectral_columns
 from streamsparse.sketching.run_hash import SparseSign
 

@@ -14,9 +14,10 @@ from streamsparse.dense.certificate import Errors, measure_sampled
 from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Job, hold_sample
 from streamsparse.methods.exact import gram_of, measure_all
+from streamsparse.running.facts import Facts
 from streamsparse.running.local import run_bands
 from streamsparse.running.spans import span_width
-from streamsparse.running.stream import Facts, Needs
+from streamsparse.running.stream import Needs
 from streamsparse.sources.base import Array, Interval
 
 _CHUNK_BYTES = 4 << 20

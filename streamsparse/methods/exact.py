@@ -13,9 +13,10 @@ from streamsparse.dense.linalg import eigenpairs, loewner_error, rank_of, scaled
 from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Job, Reduction
 from streamsparse.methods.rounding import gram_rounding, rank_tolerance
+from streamsparse.running.facts import Facts
 from streamsparse.running.local import run_bands
 from streamsparse.running.spans import span_width
-from streamsparse.running.stream import Facts, Needs
+from streamsparse.running.stream import Needs
 from streamsparse.sources.base import Array, Interval
 
 

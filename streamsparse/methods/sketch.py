@@ -20,9 +20,10 @@ from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Job, Reduction, hold_sample, sample_rows
 from streamsparse.methods.exact import measure_all
 from streamsparse.methods.rounding import rank_tolerance
+from streamsparse.running.facts import Facts
 from streamsparse.running.local import run_bands
 from streamsparse.running.spans import span_width
-from streamsparse.running.stream import Facts, Needs
+from streamsparse.running.stream import Needs
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.base import Array, Interval
 

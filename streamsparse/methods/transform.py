@@ -9,9 +9,10 @@ from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
 from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import RowWriter
+from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution, run_bands
 from streamsparse.running.spans import span_width
-from streamsparse.running.stream import Facts, Needs, Stream, plan_stream
+from streamsparse.running.stream import Needs, Stream, plan_stream
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.base import Array, Interval, Source
 

@@ -11,9 +11,9 @@ from streamsparse.api.arguments import check_request
 from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job, hold_sample, sample_rows
 from streamsparse.methods.sketch import reduce_by_sketch
+from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution
 from streamsparse.running.progress import show_progress
-from streamsparse.running.stream import Facts
 from streamsparse.sketching.run_hash import hash_words
 from streamsparse.sources.open import open_source
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from streamsparse.api.arguments import check_request
 from streamsparse.errors import BudgetTooSmallError, ParameterError
 from streamsparse.methods.auto import make_plan
+from streamsparse.running.facts import Facts
 from streamsparse.running.plan import Plan
-from streamsparse.running.stream import BASE_BYTES, Facts
+from streamsparse.running.stream import BASE_BYTES
 
 MIB = 1 << 20
 

@@ -1,0 +1,66 @@
+"""``open_source`` and ``load``: look at what is there, without a pass over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from streamsparse.api.arguments import check_feature_axis
+from streamsparse.result import Result, from_stored
+from streamsparse.sources.base import Source
+from streamsparse.sources.open import open_source as open_any_source
+from streamsparse.storing.zarr_write import open_result as open_stored
+
+
+def open_source(obj: Any, feature_axis: int = 1) -> Source:
+    """Open anything ``sparsify`` takes and return it as a provider of blocks of X (n, d).
+
+    Parameters
+    ----------
+    obj : path, URL or zarr store of a Zarr v2 or v3 array; zarr.Array; Zarr group holding a sparse
+        matrix in AnnData's encoding (csc_matrix, csr_matrix); dask.array; ndarray or ``.npy`` path;
+        scipy.sparse array or matrix.
+    feature_axis : 0 or 1, the long axis of ``obj`` as stored; blocks are (n, d) either way.
+
+    Returns
+    -------
+    Source with ``shape`` (n, d), ``dtype``, ``nnz`` (None if dense), ``unit`` (the chunk grid as
+    rows and columns of X) and ``blocks(max_bytes)``, which yields all of X in column order.
+
+    Raises
+    ------
+    SourceNotFoundError : if there is nothing at the path.
+    UnsupportedInputError : for other objects, other than two dimensions, an empty axis, a dtype
+        that is not float16, float32, float64, an integer or bool, or a codec that runs code.
+
+    Notes
+    -----
+    No pass over the data: metadata only. A dask array of sparse chunks is computed once, because
+    dask does not know how many entries they have; plans count that pass.
+    """
+    return open_any_source(obj, feature_axis=check_feature_axis(feature_axis), missing="error")
+
+
+def load(path: str | Path) -> Result:
+    """Open a saved result.
+
+    Parameters
+    ----------
+    path : a group written by ``sparsify(out=...)``, :meth:`Result.save` or the command line.
+
+    Returns
+    -------
+    A :class:`Result` whose Y is the zarr.Array on disk; nothing of Y is read.
+
+    Raises
+    ------
+    SourceNotFoundError : if there is nothing at the path.
+    UnsupportedInputError : if it is not a complete result of this format.
+    MissingChunkError, CorruptChunkError : if chunks of it are absent or of the wrong size.
+    ParameterError : if it was made by another version of the hash.
+
+    Notes
+    -----
+    No pass over X. Memory: the projection, if the result has one.
+    """
+    return from_stored(open_stored(Path(path)))
