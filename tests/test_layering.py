@@ -31,6 +31,8 @@ LAYERS = {
 # The one file per job in which a third party may be imported.
 HOMES = {
     "numba": {"kernels/jit.py"},
+    "zarr": {"sources/zarr_store.py", "storing/zarr_write.py", "cli"},
+    "dask": {"sources/dask_array.py", "sources/dask_sparse.py", "units.py"},
     "click": {"cli"},
     "tqdm": {"running/progress.py"},
     "threadpoolctl": {"running/local.py", "cli/doctor.py"},
