@@ -66,15 +66,18 @@ class Result:
         X_new : (n_new, d), anything ``sparsify`` takes; its columns mean the same as those of X.
         feature_axis : 0 or 1, the long axis of X_new as stored.
         memory : bytes for the whole computation, or text with a unit.
-        out : where to write Y_new as a Zarr array; None returns it.
+        out : where to write Y_new, as a Zarr group; None returns it.
         overwrite : replace ``out`` if it is there.
         progress : "auto", True or False: a bar on stderr.
         missing, nonfinite : what to do about absent chunks and about NaN, as for ``sparsify``.
 
         Returns
         -------
-        Y_new (n_new, m): ndarray, or the zarr.Array at ``out``. Rows of X give the rows of Y again,
-        to the last bit where Y is the sketch itself.
+        Y_new (n_new, m): ndarray, or the array ``Y`` of the Zarr group at ``out``. Where Y is the
+        sketch itself (``m`` was given), rows of X give the rows of Y again, to the last bit, and
+        new rows are as good as old ones. Where Y was cut to n columns (no ``m``), products of new
+        rows with old ones are kept, but of each new row only the part in the span of the old ones:
+        its norm and products of new rows with each other are not.
 
         Raises
         ------

@@ -263,7 +263,13 @@ def test_attention_error__agrees_with_the_slow_twin_from_X_and_from_G(X):
 
 
 @pytest.mark.parametrize(
-    "mask", [np.ones((3, 3)), np.zeros((40, 40), bool), np.full((40, 40), np.inf)]
+    "mask",
+    [
+        np.ones((3, 3)),
+        np.zeros((40, 40), bool),
+        np.full((40, 40), np.inf),
+        np.tril(np.ones((40, 40))),
+    ],
 )
 def test_attention__refuses_a_mask_that_makes_no_sense(X, mask):
     with pytest.raises(ss.ParameterError, match="mask"):

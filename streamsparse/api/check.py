@@ -155,13 +155,13 @@ def _rows_to_check(rows: int | npt.ArrayLike | None, *, n: int, seed: int) -> Ar
 
 
 def attention(
-    Y: npt.ArrayLike, beta: float = 1.0, mask: npt.ArrayLike | None = None
+    Y: npt.ArrayLike | Result, beta: float = 1.0, mask: npt.ArrayLike | None = None
 ) -> npt.NDArray[np.float64]:
     """Return softmax attention of the rows of Y: softmax(beta Y Y^T + mask), row by row.
 
     Parameters
     ----------
-    Y : shape (n, m).
+    Y : shape (n, m), or a :class:`Result`.
     beta : scale of the logits, > 0.
     mask : shape (n, n): boolean (True where a row may look), or additive (-inf where it may not).
 
@@ -186,7 +186,7 @@ def attention(
 
 def attention_error(
     X_or_G: Any,
-    Y: npt.ArrayLike,
+    Y: npt.ArrayLike | Result,
     beta: float = 1.0,
     mask: npt.ArrayLike | None = None,
     *,
@@ -199,7 +199,7 @@ def attention_error(
     ----------
     X_or_G : the Gram matrix G (an ndarray of shape (n, n), symmetric up to rounding), or X:
         anything :func:`open_source` takes.
-    Y : shape (n, m).
+    Y : shape (n, m), or a :class:`Result`.
     beta, mask : as for :func:`attention`.
     memory, feature_axis : as for :func:`sparsify`, used if X is given.
 
@@ -266,7 +266,9 @@ def _is_symmetric(values: Array) -> bool:
     return asymmetry <= 256 * eps * float(np.abs(values).max())
 
 
-def _matrix(name: str, values: npt.ArrayLike) -> Array:
+def _matrix(name: str, values: npt.ArrayLike | Result) -> Array:
+    if isinstance(values, Result):
+        values = values.Y
     try:
         matrix = np.asarray(values)
     except ValueError as error:
@@ -291,6 +293,10 @@ def _mask(mask: npt.ArrayLike | None, n: int) -> Array | None:
         allowed = allowed.astype(np.float64)
         if np.isnan(allowed).any() or np.isposinf(allowed).any():
             raise ParameterError("an additive mask must be finite or -inf")
+        if set(np.unique(allowed)[:3]) == {0.0, 1.0}:
+            raise ParameterError(
+                "a mask of 0 and 1 could be either kind: give it as bool, or as 0 and -inf"
+            )
     open_cells = allowed if allowed.dtype == np.bool_ else np.isfinite(allowed)
     if not open_cells.any(axis=1).all():
         row = int(np.flatnonzero(~open_cells.any(axis=1))[0])

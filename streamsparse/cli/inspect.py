@@ -128,7 +128,9 @@ def _show_transformed(path: str, certificate: dict[str, Any], as_json: bool) -> 
             {"kind": "transformed", "path": path, "n": n, "m": m, "transform_of": certificate}
         )
         return
-    _print_lines([("rows", path), ("Y", f"{n:,} x {m:,}, new rows mapped by the result below")])
+    _print_lines(
+        [("rows", path), ("Y", f"{n:,} x {m:,}: new rows, not certified; mapped as the rows below")]
+    )
     click.echo(str(ss.Certificate.from_dict(certificate)))
 
 

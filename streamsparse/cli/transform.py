@@ -22,7 +22,7 @@ from streamsparse.cli.options import (
 @click.command(
     epilog="""\b
 Example:
-  streamsparse reduce X.zarr Y.zarr --method sketch
+  streamsparse reduce X.zarr Y.zarr --method sketch --m 4096
   streamsparse transform Y.zarr more_rows.zarr Y_more.zarr
 """
 )
@@ -39,7 +39,8 @@ def transform(out: str, new_source: str, new_out: str, as_json: bool, **request:
     """Apply the map of the result OUT to the rows of NEW_SOURCE.
 
     NEW_SOURCE has the columns that the reduced matrix had; its rows land beside
-    the earlier ones, and NEW_OUT holds them. Method exact keeps no such map.
+    the earlier ones, and NEW_OUT holds them. Method exact keeps no such map, and
+    a sketch without --m keeps of new rows only their part in the span of the old.
     """
     Y = ss.load(out).transform(new_source, out=new_out, **request)
     n, m = Y.shape

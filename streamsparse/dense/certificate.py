@@ -179,6 +179,9 @@ def _describe(certificate: Certificate) -> Iterator[str]:
             yield f"  {label:<36} {measure.value:<10.4g} {kind}"
     if any(m is not None and m.kind == "bound" and m.confidence is None for _, m in rows):
         yield "  bounds include the rounding of products in float32; float64 input has less"
+    ours, zero = c.attention_error, c.uniform_attention_error
+    if ours is not None and zero is not None and ours.value >= zero.value > 0:
+        yield "  no better than Y = 0: for attention at this beta, Y adds nothing; raise m"
     yield f"  {_describe_rows(c)}"
     yield f"  r = max ||x_i||^2 = {c.r:.6g}, trace = {c.trace:.6g}, beta = {c.beta:g}"
     peak = "" if c.peak_memory_bytes is None else f", peak {format_bytes(c.peak_memory_bytes)}"

@@ -17,6 +17,8 @@ _GOOD_BLOCK_BYTES = 8 << 20
 _FINISH_BYTES = 32 << 20
 _MAX_IN_FLIGHT = 4
 _MIN_BUCKET_BYTES = 1 << 20
+# Below this many columns of Y, asking for fewer frees next to nothing.
+_FEW_COLUMNS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +236,12 @@ def _rebucketed(facts: Facts, needs: Needs, whole: int, block: int) -> Stream:
 def _too_small(
     facts: Facts, needs: Needs, needed: int, memory_budget: int, has_output: bool
 ) -> str:
-    remedy = f"raise memory to {format_bytes(needed)}"
-    if not needs.whole_columns:
-        remedy += ", ask for a smaller m"
-        if not has_output:
-            remedy += ", or give out= so that Y goes to disk band by band"
+    remedies = [f"raise memory to {format_bytes(needed)}"]
+    if needs.result_cells > _FEW_COLUMNS:
+        remedies.append("ask for a smaller m")
+    if not needs.whole_columns and not has_output:
+        remedies.append("give out= so that Y goes to disk band by band")
+    remedy = " or ".join(remedies)
     return (
         f"reducing {facts.name} ({facts.n:,} x {facts.d:,}) needs {format_bytes(needed)} of memory "
         f"but the budget is {format_bytes(memory_budget)}; {remedy}"

@@ -168,3 +168,17 @@ def test_certificate__prints_within_80_columns_and_says_what_was_not_measured():
     assert "not measured" in text
     assert "with 95 % confidence,\n  that 91.1% of all rows are no worse" in text
     assert "bound, confidence 99%" in text
+    assert "no better than Y = 0" not in text
+
+
+def test_certificate__says_so_where_Y_zero_is_as_good():
+    worse = Errors(
+        spectral=None,
+        entry=Measure(0.11, "exact"),
+        attention=Measure(0.06, "exact"),
+        uniform=Measure(0.05, "exact"),
+        checked_rows=1786,
+    )
+    text = str(certificate(errors=worse))
+    assert "no better than Y = 0" in text
+    assert max(map(len, text.splitlines())) <= 80
