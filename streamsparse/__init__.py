@@ -1,7 +1,8 @@
 """Reduce a very wide matrix X (n x d) to Y (n x m) with Y Y^T close to X X^T, out of core."""
 
 from streamsparse.api.access import load, open_source
-from streamsparse.api.check import attention, attention_error, certify
+from streamsparse.api.attention import attention, attention_error
+from streamsparse.api.certify import certify
 from streamsparse.api.reduce import plan, sparsify
 from streamsparse.dense.certificate import Certificate, Measure
 from streamsparse.errors import (

@@ -6,9 +6,14 @@ import math
 from numbers import Real
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from streamsparse.checks import MAX_SEED, check_choice, check_count, check_open_interval
-from streamsparse.errors import ParameterError
+from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.base import Request
+from streamsparse.result import Result
+from streamsparse.sources.base import Array
 from streamsparse.units import parse_memory
 
 METHODS = ("auto", "sketch", "exact")
@@ -95,3 +100,38 @@ def refuse_unavailable(**arguments: tuple[object, object]) -> None:
             raise ParameterError(
                 f"{name}={given!r} is not available in this version; leave it {only!r}"
             )
+
+
+def check_of_Y_request(*, beta: float, seed: int, memory: int | str, feature_axis: int) -> Request:
+    """Return the request of a check: only these parameters matter to it."""
+    return check_request(
+        method="exact",
+        m=None,
+        epsilon=None,
+        target="attention",
+        delta=0.01,
+        beta=beta,
+        seed=seed,
+        memory=memory,
+        feature_axis=feature_axis,
+        s=8,
+        has_output=False,
+    )
+
+
+def check_matrix(name: str, values: npt.ArrayLike | Result) -> Array:
+    """Return a real, finite matrix (n, m) in float64; of a result, its Y."""
+    if isinstance(values, Result):
+        values = values.Y
+    try:
+        matrix = np.asarray(values)
+    except ValueError as error:
+        raise ParameterError(f"{name} must be a matrix (n, m): {error}") from error
+    if matrix.ndim != 2 or 0 in matrix.shape or matrix.dtype.kind not in "fiub":
+        raise ParameterError(
+            f"{name} must be real with shape (n, m), not {matrix.dtype} {matrix.shape}"
+        )
+    matrix = matrix.astype(np.float64, copy=False)
+    if not np.isfinite(matrix).all():
+        raise NonFiniteError(f"{name} holds NaN or infinity")
+    return matrix
