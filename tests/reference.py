@@ -1,10 +1,12 @@
 """Slow, obvious twins of everything fast: plain Python and dense NumPy, nothing shared with it."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 MASK = 2**64 - 1
+PRIME = 2**61 - 1
 
 
 def mix(z):
@@ -19,7 +21,37 @@ def hash_word(seed, key, stream):
     return mix((first + stream * 0xD1342543DE82EF95 + 1) & MASK)
 
 
-def dense_S(*, d, m, s, seed):
+def polynomial(coefficients, x):
+    """c3 x^3 + c2 x^2 + c1 x + c0 modulo 2^61 - 1."""
+    return sum(int(c) * x**k for k, c in enumerate(coefficients)) % PRIME
+
+
+def polynomial_word(seed, x, stream):
+    """The value at x of the polynomial that belongs to (seed, stream)."""
+    return polynomial([hash_word(seed, k, stream) % PRIME for k in range(4)], x)
+
+
+def uniform(seed, key, stream):
+    """The middle of the cell of width 2^-53 that the first 53 bits of a word name."""
+    return min(((hash_word(seed, key, stream) >> 11) + 0.5) * 2.0**-53, 1 - 2.0**-53)
+
+
+def digest(X):
+    """One word per row: sum_j factor_j spread(bits(X_ij)) modulo 2^64."""
+
+    def spread(bits):
+        word = (bits * 0x9E3779B97F4A7C15) & MASK
+        return word ^ (word >> 32)
+
+    bits = np.ascontiguousarray(X).view(f"u{X.dtype.itemsize}")
+    factors = [hash_word(0, j, 6 << 32) | 1 for j in range(X.shape[1])]
+    return [
+        sum(factor * spread(bit) for factor, bit in zip(factors, row, strict=True)) & MASK
+        for row in bits.tolist()
+    ]
+
+
+def dense_S(*, d, m, s, seed, hash="splitmix"):
     """The matrix S (m, d) of THEORY 7.1, times sqrt(s): entries -1, 0, 1, column by column."""
     s = min(s, m)
     run = min(64, 2 ** int(math.log2(m // s)))
@@ -29,18 +61,26 @@ def dense_S(*, d, m, s, seed):
         base = 0
         for t in range(s):
             width = m // s + (1 if t < m % s else 0)
-            offset = hash_word(seed, q, 2 * t) % width
-            sign = -1 if (hash_word(seed, q, 2 * t + 1) >> a) & 1 else 1
+            if hash == "poly4":
+                offset = polynomial_word(seed, q, 2 * t) % width
+                bit = polynomial_word(seed, j, 2 * t + 1) & 1
+            else:
+                offset = hash_word(seed, q, 2 * t) % width
+                bit = (hash_word(seed, q, 2 * t + 1) >> a) & 1
+            sign = -1 if bit else 1
             S[base + (offset + a) % width, j] = sign
             base += width
     return S
 
 
 def sketch(X, *, m, s, seed):
-    """Y = X S^T, columns added one by one within a span of any width (exact for integers)."""
-    return (
-        X.astype(np.float64) @ dense_S(d=X.shape[1], m=m, s=s, seed=seed).T / math.sqrt(min(s, m))
-    )
+    """Y = X S^T, columns added one by one within a span of any width."""
+    return sums(X, m=m, s=s, seed=seed) / math.sqrt(min(s, m))
+
+
+def sums(X, *, m, s, seed):
+    """sqrt(s) X S^T: exact for integers."""
+    return X.astype(np.float64) @ dense_S(d=X.shape[1], m=m, s=s, seed=seed).T
 
 
 def gram(X):
@@ -92,3 +132,62 @@ def fold(values):
     for value in values[1:]:
         total = total + value
     return total
+
+
+class Whitening(NamedTuple):
+    """What turns (L) into singular values: W X has orthonormal rows, N X = 0.
+
+    ``slack``: how far from 0 rounding may move an entry of N Y, per row of N.
+    """
+
+    inside: np.ndarray
+    outside: np.ndarray
+    slack: np.ndarray
+
+
+def whitening(X, rank=None):
+    """W and N of X (n, d) from its singular vectors; ``rank`` None counts singular values.
+
+    (L) is invariant under any invertible congruence, so rows are rescaled first, by powers of two,
+    which is exact: the condition number is then that of the directions of the rows. Singular values
+    of X, not eigenvalues of G, whose condition number is the square.
+    """
+    X = X.astype(np.float64)
+    scale = power_of_two_scale(X)
+    U, sigma, _ = np.linalg.svd(X * scale[:, None], full_matrices=False)
+    if rank is None:
+        rank = np.count_nonzero(sigma > max(X.shape) * np.finfo(float).eps * sigma[0])
+    inside = (U[:, :rank] / sigma[:rank]).T * scale
+    # Relative to the largest direction, so that it can be compared with rounding.
+    outside = (U[:, rank:] / sigma[0]).T * scale
+    # An entry of X S^T is a sum of d terms of magnitude ||x_i||_1 <= sqrt(d) ||x_i|| in all.
+    d = X.shape[1]
+    lengths = np.linalg.norm(X, axis=1)
+    slack = (d + 2) * np.finfo(float).eps * math.sqrt(d) * (np.abs(outside) @ lengths)
+    return Whitening(inside, outside, slack)
+
+
+def power_of_two_scale(X):
+    """Factors (n,) that bring the norms of rows to [1, 2) without rounding."""
+    return 2.0 ** (1 - np.frexp(np.linalg.norm(X.astype(np.float64), axis=1))[1])
+
+
+def loewner_error(white, Y):
+    """Smallest epsilon with (1 - epsilon) G <= Y Y^T <= (1 + epsilon) G, G = X X^T.
+
+    Infinite where Y has a direction that X has not, beyond the rounding of Y.
+    """
+    if (np.abs(white.outside @ Y) > white.slack[:, None]).any():
+        return math.inf
+    squares = np.linalg.eigvalsh((inside := white.inside @ Y) @ inside.T)
+    return max(abs(squares[-1] - 1), abs(squares[0] - 1))
+
+
+def cosine_errors(X, Y):
+    """|E_ij| / (||x_i|| ||x_j||) for all pairs of rows that are not zero."""
+    scale = power_of_two_scale(X)
+    X, Y = X.astype(np.float64) * scale[:, None], Y * scale[:, None]
+    norms = np.linalg.norm(X, axis=1)
+    seen = norms > 0
+    E = (Y @ Y.T - X @ X.T)[np.ix_(seen, seen)]
+    return np.abs(E) / np.outer(norms[seen], norms[seen])

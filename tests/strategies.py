@@ -50,6 +50,39 @@ def named_matrices(n=24, d=600, seed=0):
     }
 
 
+def hard_matrices(n=16, d=2048, seed=0):
+    """One matrix of each kind that a promise about every X must survive; n <= d.
+
+    Rows of all lengths that float32 squares, columns that matter alone, directions that vanish.
+    """
+    rng = np.random.default_rng(seed)
+    gaussian = rng.standard_normal((n, d)).astype(np.float32)
+    heavy = gaussian.copy()
+    heavy[:, rng.choice(d, 3, replace=False)] *= 1000
+    one_hot = np.zeros((n, d), np.float32)
+    one_hot[np.arange(d) % n, rng.permutation(d)] = rng.standard_normal(d).astype(np.float32)
+    lengths = np.float32(10.0) ** np.linspace(-18, 18, n, dtype=np.float32)
+    unit_rows = gaussian / np.linalg.norm(gaussian, axis=1, keepdims=True)
+    return {
+        "flat spectrum": matrix_from_spectrum(n, d, np.ones(n), seed, dtype="float32"),
+        "power law": matrix_from_spectrum(n, d, np.arange(1, n + 1) ** -2.0, seed),
+        "heavy columns": heavy,
+        "leverage one, adjacent": leverage_one(n, d, stride=1),
+        "leverage one, apart": leverage_one(n, d, stride=min(64, d // n)),
+        "one-hot columns": one_hot,
+        "near duplicates": gaussian[:1] + np.float32(1e-3) * gaussian,
+        "rank deficient": matrix_from_spectrum(n, d, np.ones(n // 3), seed),
+        "norms 1e-18 to 1e18": unit_rows * lengths[:, None],
+    }
+
+
+def leverage_one(n, d, stride):
+    """n unit columns, ``stride`` apart, each the only one with its direction; the rest is zero."""
+    X = np.zeros((n, d), np.float32)
+    X[np.arange(n), np.arange(n) * stride] = 1
+    return X
+
+
 def sparse_matrix(n, d, density=0.1, seed=0, dtype="float32", high=None):
     """A random CSR matrix; with ``high``, of small integers."""
     rng = np.random.default_rng(seed)
@@ -57,6 +90,11 @@ def sparse_matrix(n, d, density=0.1, seed=0, dtype="float32", high=None):
     if high is not None:
         X.data = rng.integers(1, high + 1, X.data.size).astype("float64")
     return X.astype(dtype)
+
+
+def extents_of(matrix):
+    """Where every row of a CSR matrix (column of a CSC one) begins and ends, as kernels take it."""
+    return np.stack([matrix.indptr[:-1], matrix.indptr[1:]]).astype(np.int64)
 
 
 @st.composite

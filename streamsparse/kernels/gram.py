@@ -92,19 +92,25 @@ def scatter_columns(
 
 @kernel
 def rows_sparse(
-    extents: Array, indices: Array, data: Array, slots: Array, sample: Array, out: Array
+    extents: Array,
+    indices: Array,
+    data: Array,
+    shift: int,
+    heads: Array,
+    owners: Array,
+    values: Array,
+    out: Array,
 ) -> None:
-    """out[i, :] += sum over the entries (j, x) of row i of x * sample[slots[j], :].
+    """out[i, :] += sum over the entries (j, x) of row i of x * (column j of the sampled rows).
 
-    ``slots[j]`` is the row of ``sample`` for column j, negative where every sampled row is zero.
-    Shapes: extents (2, rows), slots (columns,), sample (any, p) float64, out (rows, p).
+    The sampled rows come by columns: index j has the entries ``heads[j - shift] ...`` of ``owners``
+    (which sampled row) and ``values`` (float64). Costs one product for each pair of entries that
+    share a column. Shapes: extents (2, rows), heads (columns + 1,), out (rows, p).
     """
     for i in range(extents.shape[1]):
         g = out[i]
         for p in range(extents[0, i], extents[1, i]):
-            slot = slots[indices[p]]
-            if slot >= 0:
-                value = np.float64(data[p])
-                x = sample[slot]
-                for k in range(g.shape[0]):
-                    g[k] += value * x[k]
+            j = indices[p] - shift
+            value = np.float64(data[p])
+            for e in range(heads[j], heads[j + 1]):
+                g[owners[e]] += value * values[e]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from streamsparse.checks import MAX_SEED, check_count
 from streamsparse.errors import ParameterError
+from streamsparse.kernels.polynomial import PRIME, polynomial_words
 from streamsparse.sources.base import Array
 
 HASH_VERSION = 1
 MAX_RUN = 64
+
+# "splitmix": two rounds of a 64-bit finaliser, not provably k-wise, as good as random in every
+# measurement. "poly4": exactly 4-wise independent, so that THEORY 2.2 and Theorem 2 are theorems.
+Hash: TypeAlias = Literal["splitmix", "poly4"]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _STREAM = np.uint64(0xD1342543DE82EF95)
@@ -54,6 +59,7 @@ class SparseSign:
     s : nonzeros per column of S, after lowering.
     seed : 0 .. 2^64 - 1; with the hash version it fixes S for ever.
     run : columns per run.
+    hash : how offsets and signs are drawn, "splitmix" or "poly4".
     hash_version : of the arithmetic in this module.
     """
 
@@ -62,17 +68,18 @@ class SparseSign:
     s: int
     seed: int
     run: int
+    hash: Hash = "splitmix"
     hash_version: int = HASH_VERSION
 
     @classmethod
-    def make(cls, *, d: int, m: int, s: int, seed: int) -> SparseSign:
+    def make(cls, *, d: int, m: int, s: int, seed: int, hash: Hash = "splitmix") -> SparseSign:
         """Return the operator for these sizes; ``s`` and the run length are lowered to fit m."""
         check_count("m", m, low=1)
         check_count("s", s, low=1)
         check_count("seed", seed, low=0, high=MAX_SEED)
         s = min(s, m)
         run = min(MAX_RUN, 1 << ((m // s).bit_length() - 1))
-        return cls(d=d, m=m, s=s, seed=seed, run=run)
+        return cls(d=d, m=m, s=s, seed=seed, run=run, hash=hash)
 
     @classmethod
     def from_dict(cls, spec: dict[str, Any]) -> SparseSign:
@@ -89,7 +96,7 @@ class SparseSign:
             )
         return cls(**spec)
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, int | str]:
         """Return the description that fixes S: small, and all that new rows need."""
         return asdict(self)
 
@@ -103,6 +110,11 @@ class SparseSign:
         """Columns of the padded Y: run - 1 more per replicate, so that no run wraps around."""
         return self.m + self.s * (self.run - 1)
 
+    @property
+    def scale(self) -> float:
+        """The isometry scale 1 / sqrt(s): Y is this times the sums of signed columns."""
+        return 1.0 / float(np.sqrt(self.s))
+
     def tables(self, first: int, stop: int) -> tuple[Array, Array]:
         """Return (offsets, signs) of the runs first .. stop - 1 for the kernels.
 
@@ -111,26 +123,77 @@ class SparseSign:
         The offset is H mod w: for even w with w / 2 >= run, folding b -> b mod (w / 2) gives the
         sketch of half the width.
         """
-        keys = np.arange(first, stop, dtype=np.uint64)
         offsets = np.empty((stop - first, self.s), np.int64)
         signs = np.empty((stop - first, self.s), np.uint64)
+        draw = self._splitmix_words if self.hash == "splitmix" else self._polynomial_words
         base = 0
         for t, width in enumerate(self.widths):
-            words = hash_words(seed=self.seed, keys=keys, stream=2 * t)
+            words, signs[:, t] = draw(first, stop, t)
             offsets[:, t] = base + (words % np.uint64(width)).astype(np.int64)
-            signs[:, t] = hash_words(seed=self.seed, keys=keys, stream=2 * t + 1)
             base += width + self.run - 1
         return offsets, signs
 
+    def _splitmix_words(self, first: int, stop: int, t: int) -> tuple[Array, Array]:
+        """Return (one word per run for its offset, one whose bits are its signs)."""
+        keys = np.arange(first, stop, dtype=np.uint64)
+        return (
+            hash_words(seed=self.seed, keys=keys, stream=2 * t),
+            hash_words(seed=self.seed, keys=keys, stream=2 * t + 1),
+        )
+
+    def _polynomial_words(self, first: int, stop: int, t: int) -> tuple[Array, Array]:
+        """Return the same from two polynomials: one at the run, one at each column for its sign."""
+        words = np.empty(stop - first, np.uint64)
+        polynomial_words(first, self._coefficients(2 * t), words)
+        columns = np.empty((stop - first) * self.run, np.uint64)
+        polynomial_words(first * self.run, self._coefficients(2 * t + 1), columns)
+        bits = (columns & np.uint64(1)).reshape(-1, self.run)
+        places = np.arange(self.run, dtype=np.uint64)
+        signs = np.bitwise_or.reduce(bits << places, axis=1)
+        return words, signs
+
+    def _coefficients(self, stream: int) -> Array:
+        """Return the four coefficients of one polynomial, uniform below the prime up to 2^-61."""
+        keys = np.arange(4, dtype=np.uint64)
+        return hash_words(seed=self.seed, keys=keys, stream=stream) % np.uint64(PRIME)
+
     def unpad(self, padded: Array) -> Array:
-        """Return Y (rows, m) from the padded sums (rows, padded_m): tails added back, scaled."""
-        Y = np.empty((padded.shape[0], self.m), np.float64)
+        """Return the sums (rows, m), Y without its scale, from the padded ones (rows, padded_m)."""
+        sums = np.empty((padded.shape[0], self.m), np.float64)
         here = there = 0
         for width in self.widths:
             tail = self.run - 1
-            Y[:, here : here + width] = padded[:, there : there + width]
-            Y[:, here : here + tail] += padded[:, there + width : there + width + tail]
+            sums[:, here : here + width] = padded[:, there : there + width]
+            sums[:, here : here + tail] += padded[:, there + width : there + width + tail]
             here, there = here + width, there + width + tail
-        if self.s > 1:
-            Y /= np.sqrt(np.float64(self.s))
-        return Y
+        return sums
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Numbers of columns to which a sketch can be folded, its own first, each half the last.
+
+        A replicate of width w folds to w / 2 while that is an integer and no less than the run:
+        narrower, two columns of one run would surely collide (THEORY 7.1).
+        """
+        found = [self.m]
+        while found[-1] % (2 * self.s) == 0 and found[-1] // (2 * self.s) >= self.run:
+            found.append(found[-1] // 2)
+        return tuple(found)
+
+    def folded(self, columns: int) -> SparseSign:
+        """Return the operator whose sketch the fold to ``columns``, one of the levels, gives."""
+        assert columns in self.levels
+        return replace(self, m=columns)
+
+    def fold(self, sums: Array, columns: int) -> Array:
+        """Return the sums (rows, columns) of the folded operator from those of this one.
+
+        Bucket b of each replicate is added to b mod (columns / s), left half first.
+        """
+        assert columns in self.levels
+        rows, width = sums.shape[0], self.m // self.s
+        while width * self.s > columns:
+            halves = sums.reshape(rows, self.s, 2, width // 2)
+            sums = halves[:, :, 0] + halves[:, :, 1]
+            width //= 2
+        return sums.reshape(rows, columns)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,3 +91,83 @@ def test_S__signs_and_offsets_are_uniform(s):
         assert abs(chi_square - (width - 1)) < 6 * np.sqrt(2 * (width - 1))
         ones = sum(bin(word).count("1") for word in signs[:, t].tolist())
         assert abs(ones - 4000 * 32) < 6 * np.sqrt(4000 * 64 / 4)
+
+
+GOLDEN_POLY4_OFFSETS = [[350, 2417], [202, 3772]]
+GOLDEN_POLY4_SIGNS = [
+    ["260d2d27f72717c4", "8d2d9e12b71e8d13"],
+    ["3298282486ef0ed7", "0522b2189521ef87"],
+]
+poly4_sizes = pytest.mark.parametrize(("m", "s"), [(64, 1), (130, 2), (20, 8), (512, 4)])
+
+
+def dense_from_tables(operator, edges):
+    """S put together from the tables of the runs between ``edges``."""
+    S = np.zeros((operator.m, edges[-1] * operator.run))
+    for first, stop in pairwise(edges):
+        offsets, signs = operator.tables(first, stop)
+        starts = np.cumsum([0, *operator.widths])
+        for q, t in np.ndindex(offsets.shape):
+            padded = int(offsets[q, t]) - t * (operator.run - 1)
+            for a in range(operator.run):
+                width = operator.widths[t]
+                bucket = starts[t] + (padded - starts[t] + a) % width
+                sign = -1 if (int(signs[q, t]) >> a) & 1 else 1
+                S[bucket, (first + q) * operator.run + a] = sign
+    return S
+
+
+@poly4_sizes
+def test_tables__of_poly4_give_the_dense_twin(m, s):
+    operator = SparseSign.make(d=600, m=m, s=s, seed=21, hash="poly4")
+    runs = -(-600 // operator.run)
+    expected = reference.dense_S(d=600, m=m, s=s, seed=21, hash="poly4")
+    np.testing.assert_array_equal(dense_from_tables(operator, [0, runs])[:, :600], expected)
+
+
+@pytest.mark.parametrize("hash", ["splitmix", "poly4"])
+@given(
+    edges=st.lists(st.integers(1, 39), max_size=4, unique=True).map(sorted),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_tables__are_the_same_for_any_cut_of_the_runs(hash, edges, seed):
+    operator = SparseSign.make(d=10**9, m=130, s=2, seed=seed, hash=hash)
+    offsets, signs = operator.tables(10**6, 10**6 + 40)
+    cuts = [0, *edges, 40]
+    parts = [operator.tables(10**6 + first, 10**6 + stop) for first, stop in pairwise(cuts)]
+    np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), offsets)
+    np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), signs)
+
+
+def test_tables__golden_values_pin_poly4_for_ever():
+    operator = SparseSign.make(d=10**6, m=4096, s=2, seed=7, hash="poly4")
+    offsets, signs = operator.tables(3, 5)
+    assert offsets.tolist() == GOLDEN_POLY4_OFFSETS
+    assert [[f"{word:016x}" for word in row] for row in signs.tolist()] == GOLDEN_POLY4_SIGNS
+
+
+def test_tables__of_poly4_share_nothing_with_splitmix_and_survive_to_dict():
+    operator = SparseSign.make(d=1000, m=64, s=1, seed=7, hash="poly4")
+    assert SparseSign.from_dict(operator.to_dict()) == operator
+    other = SparseSign.make(d=1000, m=64, s=1, seed=7)
+    assert (operator.tables(0, 9)[1] != other.tables(0, 9)[1]).all()
+
+
+@pytest.mark.parametrize("hash", ["splitmix", "poly4"])
+def test_fold__gives_the_operator_of_half_the_width(hash):
+    operator = SparseSign.make(d=300, m=1024, s=2, seed=3, hash=hash)
+    assert operator.levels == (1024, 512, 256, 128)
+    X = np.random.default_rng(0).integers(-9, 10, (3, 300)).astype(float)
+    sums = X @ reference.dense_S(d=300, m=1024, s=2, seed=3, hash=hash).T
+    for columns in operator.levels:
+        narrow = reference.dense_S(d=300, m=columns, s=2, seed=3, hash=hash)
+        np.testing.assert_array_equal(operator.fold(sums, columns), X @ narrow.T)
+        assert operator.folded(columns) == SparseSign.make(d=300, m=columns, s=2, seed=3, hash=hash)
+
+
+@pytest.mark.parametrize(
+    ("m", "s", "levels"),
+    [(100, 1, (100,)), (128, 1, (128, 64)), (192, 1, (192, 96)), (8, 8, (8,)), (960, 8, (960,))],
+)
+def test_levels__end_where_a_replicate_is_odd_or_as_narrow_as_a_run(m, s, levels):
+    assert SparseSign.make(d=10, m=m, s=s, seed=0).levels == levels

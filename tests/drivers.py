@@ -1,0 +1,114 @@
+"""Run parts of the library by hand: an accumulator over pieces, a plan over a source."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import scipy.sparse
+
+from streamsparse.api.arguments import check_request
+from streamsparse.methods.auto import make_plan
+from streamsparse.methods.base import Job
+from streamsparse.running.facts import Facts
+from streamsparse.running.local import Execution, one_blas_thread
+from streamsparse.running.pieces import cut_pieces, prepare
+from streamsparse.running.progress import show_progress
+from streamsparse.running.spans import MergeTree
+from streamsparse.sources.open import open_source
+
+WHOLE = 1 << 20
+
+
+def serial(task, count):
+    for k in range(count):
+        task(k)
+
+
+def block_dtype(X):
+    return open_source(X, feature_axis=1, missing="error").block_dtype
+
+
+def blocks_of(X, edges):
+    """Blocks of X (dense or sparse) cut at ``edges``."""
+    source = open_source(X, feature_axis=1, missing="error")
+    for a, b in pairwise(edges):
+        if not scipy.sparse.issparse(X):
+            yield source.read((0, X.shape[0]), (a, b))
+            continue
+        part = open_source(X.tocsc()[:, a:b].asformat(X.format), feature_axis=1, missing="error")
+        yield replace(part.read((0, X.shape[0]), (0, b - a)), columns=(a, b))
+
+
+def accumulate(accumulator, X, *, edges=None, by_rows=True, each=serial, span=WHOLE):
+    """Feed X (dense or sparse) in pieces cut at ``edges`` and ``span``, merge and finish."""
+    tree, state, current = MergeTree(accumulator.merge), accumulator.start(), 0
+    for block in blocks_of(X, edges or [0, X.shape[1]]):
+        ready = prepare(block, by_rows=by_rows, zero=False)
+        for number, piece in cut_pieces(ready, span):
+            if number != current:
+                accumulator.close_span(state, each)
+                tree.push(state, each)
+                state, current = accumulator.start(), number
+            accumulator.update(state, piece, each)
+    accumulator.close_span(state, each)
+    tree.push(state, each)
+    return accumulator.finish(tree.result(each))
+
+
+def request(**changes):
+    """A checked request; what is not given is the default of ``sparsify``."""
+    defaults = {
+        "method": "auto",
+        "m": None,
+        "epsilon": None,
+        "target": "attention",
+        "delta": 0.01,
+        "beta": 1.0,
+        "seed": 0,
+        "memory": "1 GiB",
+        "feature_axis": 1,
+        "s": 8,
+        "strict": False,
+        "has_output": False,
+    }
+    return check_request(**(defaults | changes))
+
+
+def plan_of(X, *, stream=None, **changes):
+    """The plan for a matrix or source, with fields of its stream replaced."""
+    source = open_source(X, feature_axis=1, missing="error") if not hasattr(X, "read") else X
+    plan = make_plan(Facts.of(source), request(**changes), threads=2)
+    return replace(plan, stream=replace(plan.stream, **(stream or {})))
+
+
+def run(method, X, plan, *, threads=2):
+    """Run a method of the library, ``method(job)``, on a matrix or source, as a plan is run."""
+    source = open_source(X, feature_axis=1, missing="error") if not hasattr(X, "read") else X
+    with one_blas_thread(), show_progress(False, label="", total=0) as bar:
+        return method(Job(source, plan, Execution(threads, False, bar), None))
+
+
+class Watched:
+    """A source that records what is read, and gives the values of ``later`` after one pass."""
+
+    def __init__(self, source, *, later=None):
+        self._source, self._later = source, later or source
+        self.reads = []
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    @property
+    def cells_read(self):
+        return sum((b - a) * (d - c) for (a, b), (c, d) in self.reads)
+
+    def read(self, rows, columns):
+        n, d = self._source.shape
+        source = self._source if self.cells_read < n * d else self._later
+        self.reads.append((rows, columns))
+        return source.read(rows, columns)
+
+
+def flip_byte(path, position):
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
