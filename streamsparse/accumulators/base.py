@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from streamsparse.sources.base import Array, Interval
 
-State: TypeAlias = list[Array]
+# What one span contributes; the accumulator that made it knows what it is.
+State: TypeAlias = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ Each: TypeAlias = Callable[[Callable[[int], None], int], None]
 class Accumulator(Protocol):
     """What one pass computes about a band of rows.
 
-    An accumulator keeps only its description and scratch space; what it computes lives in a state,
-    a list of additive float64 arrays that the runner owns, so that spans can be merged by a tree.
+    An accumulator keeps only its description and scratch space; what it computes lives in a state
+    that the runner owns, so that spans can be merged by a tree.
     """
 
     def start(self) -> State:
@@ -75,9 +76,49 @@ class Accumulator(Protocol):
         """Add what is still in scratch space; called once after the last piece of a span."""
         ...
 
-    def finish(self, state: State) -> Array:
+    def merge(self, into: State, other: State, each: Each) -> None:
+        """Add the state of later columns to that of earlier ones."""
+        ...
+
+    def clear(self, state: State) -> None:
+        """Make a state that was merged into another the zero state again."""
+        ...
+
+    def finish(self, state: State) -> Any:
         """Return the result of the merged state."""
         ...
+
+
+class Additive:
+    """Accumulators whose states are lists of arrays that add up, and keep nothing in scratch."""
+
+    def close_span(self, state: State, each: Each) -> None:
+        """Nothing is kept back."""
+
+    def merge(self, into: State, other: State, each: Each) -> None:
+        """Add array by array, in shares of rows."""
+        add_states(into, other, each)
+
+    def clear(self, state: State) -> None:
+        """Zero every array."""
+        for array in state:
+            array.fill(0)
+
+
+def add_states(into: list[Array], other: list[Array], each: Each) -> None:
+    """Add ``other`` to ``into``, by shares of rows."""
+
+    def add_arrays(a: Array, b: Array) -> None:
+        parts = shares(a.shape[0], 64)
+
+        def add(part: int) -> None:
+            lo, hi = parts[part]
+            a[lo:hi] += b[lo:hi]
+
+        each(add, len(parts))
+
+    for a, b in zip(into, other, strict=True):
+        add_arrays(a, b)
 
 
 def shares(rows: int, least: int) -> list[Interval]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamsparse.accumulators.base import DensePiece, Each, Piece, SparsePiece, State
+from streamsparse.accumulators.base import Additive, DensePiece, Each, Piece, SparsePiece, State
 from streamsparse.accumulators.tiles import (
     Tile,
     TileStack,
     add_product,
     row_bands,
-    tiles_per_stack,
 )
 from streamsparse.kernels.gram import scatter_columns
 from streamsparse.sources.base import Array
@@ -20,7 +19,7 @@ from streamsparse.sources.base import Array
 SCATTER_FRACTION = 5
 
 
-class GramAccumulator:
+class GramAccumulator(Additive):
     """Accumulate the lower triangle of G = X X^T of all n rows.
 
     Dense columns go through tiles (products in float32 where safe, summed in float64); a sparse
@@ -31,8 +30,7 @@ class GramAccumulator:
 
     def __init__(self, *, rows: int, block_dtype: np.dtype[np.generic]) -> None:
         self.rows = rows
-        count = tiles_per_stack(rows, block_dtype)
-        self._stack = TileStack(rows=rows, count=count, block_dtype=block_dtype)
+        self._stack = TileStack(rows=rows, block_dtype=block_dtype)
         bands = row_bands(rows)
         self._pairs = [(left, right) for left in bands for right in bands if right <= left]
 
@@ -43,13 +41,10 @@ class GramAccumulator:
     def update(self, state: State, piece: Piece, each: Each) -> None:
         """Add the columns of one piece."""
         if isinstance(piece, DensePiece):
-            start, hi = piece.lo_hi
-            while start < hi:
-                stop = min(hi, start + self._stack.room)
+            for start, stop in self._stack.fitting(piece):
                 self._stack.put_dense(piece, start, stop, each)
                 if self._stack.room == 0:
                     self._drain(state[0], each)
-                start = stop
         else:
             self._update_sparse(state[0], piece, each)
 
@@ -92,7 +87,7 @@ class GramAccumulator:
             for tile in tiles:
                 add_product(tile.band(a, b), tile.band(c, e), G[a:b, c:e])
 
-        self._stack.drain(each, multiply, len(self._pairs))
+        self._stack.drain(each, (multiply, len(self._pairs)))
 
     def close_span(self, state: State, each: Each) -> None:
         """Multiply the tiles that are not full."""
@@ -100,7 +95,7 @@ class GramAccumulator:
 
     def finish(self, state: State) -> Array:
         """Return G (n, n), symmetric."""
-        G = state[0]
+        G: Array = state[0]
         lower = np.tril_indices(self.rows, -1) if self.rows <= 512 else None
         if lower is not None:
             G.T[lower] = G[lower]

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamsparse.accumulators.base import DensePiece, Each, Piece, SparsePiece, State, shares
+from streamsparse.accumulators.base import (
+    Additive,
+    DensePiece,
+    Each,
+    Piece,
+    SparsePiece,
+    State,
+    shares,
+)
 from streamsparse.errors import NonFiniteError
 from streamsparse.kernels.norms import (
     LANES,
@@ -15,7 +23,7 @@ from streamsparse.kernels.norms import (
 from streamsparse.sources.base import Array
 
 
-class NormsAccumulator:
+class NormsAccumulator(Additive):
     """Accumulate ||x_i||^2 in float64 and refuse values that are not finite.
 
     Memory: rows * 512 bytes per state. A sum of squares is finite only if every value is, so the
@@ -57,9 +65,6 @@ class NormsAccumulator:
                 raise NonFiniteError(_describe_nonfinite(piece, lanes))
 
         each(add, len(parts))
-
-    def close_span(self, state: State, each: Each) -> None:
-        """Nothing is kept back."""
 
     def finish(self, state: State) -> Array:
         """Return the squared norms (rows,).

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 
-from streamsparse.accumulators.base import DensePiece, Each, Piece, SparsePiece, State, shares
+from streamsparse.accumulators.base import (
+    Additive,
+    DensePiece,
+    Each,
+    Piece,
+    SparsePiece,
+    State,
+    shares,
+)
+from streamsparse.accumulators.steps import split_piece
 from streamsparse.accumulators.tiles import (
     STACK_BYTES,
     Tile,
     TileStack,
     add_product,
     row_bands,
-    tiles_per_stack,
 )
 from streamsparse.kernels.gram import rows_sparse
-from streamsparse.kernels.layout import advance
+from streamsparse.kernels.layout import transpose_compressed
 from streamsparse.sources.base import Array, Interval
+
+# Of a sampled entry: its place, its column, its value and row, in two layouts; of a column.
+_ENTRY_BYTES = 40
+_POINTER_BYTES = 8
 
 HeldRows: TypeAlias = Callable[[Interval], Piece]
 
 
-class RowsAccumulator:
-    """Accumulate G[:, I] = X X_I^T for a sample I of p rows; 2 p flops per entry of X.
+class RowsAccumulator(Additive):
+    """Accumulate G[:, I] = X X_I^T for a sample I of p rows.
+
+    Dense: 2 p flops per entry of X. Sparse: one product per pair of entries that share a column.
 
     Parameters
     ----------
@@ -51,13 +64,12 @@ class RowsAccumulator:
         self.rows = rows
         self.sample = sample
         self.held = held
-        count = tiles_per_stack(rows, block_dtype)
-        self._stack = TileStack(rows=rows, count=count, block_dtype=block_dtype)
+        self._stack = TileStack(rows=rows, block_dtype=block_dtype)
         # The sampled rows that are not in the band fill a stack of their own, in step with it.
         self._held_stack = (
             None
             if held is None
-            else TileStack(rows=sample.size, count=count, block_dtype=block_dtype)
+            else TileStack(rows=sample.size, block_dtype=block_dtype, like_rows=rows)
         )
 
     def start(self) -> State:
@@ -69,10 +81,8 @@ class RowsAccumulator:
         if isinstance(piece, SparsePiece):
             self._update_sparse(state[0], piece, each)
             return
-        start, hi = piece.lo_hi
-        shift = piece.columns[0] - start
-        while start < hi:
-            stop = min(hi, start + self._stack.room)
+        shift = piece.columns[0] - piece.offset
+        for start, stop in self._stack.fitting(piece):
             if self.held is not None and self._held_stack is not None:
                 held = self.held((start + shift, stop + shift))
                 assert isinstance(held, DensePiece)
@@ -80,56 +90,64 @@ class RowsAccumulator:
             self._stack.put_dense(piece, start, stop, each)
             if self._stack.room == 0:
                 self._drain(state[0], each)
-            start = stop
 
     def _update_sparse(self, out: Array, piece: SparsePiece, each: Each) -> None:
-        """Add the columns in steps, so that the sampled rows of a step take STACK_BYTES at most."""
-        parts = shares(self.rows, 16)
-        starts = piece.extents[0]
-        step = max(1, STACK_BYTES // (8 * self.sample.size))
-        for first in range(piece.columns[0], piece.columns[1], step):
-            last = min(first + step, piece.columns[1])
-            stops = np.empty_like(starts)
-            advance(starts, piece.extents[1], piece.indices, last - piece.origin, stops)
-            extents = np.stack([starts, stops])
-            part = replace(piece, columns=(first, last), extents=extents)
-            if self.held is None:
-                slots, X_I = _compact(part, self.sample, part)
+        """Add the piece in as few steps as keep the sampled entries of each within STACK_BYTES."""
+        waiting = [piece]
+        while waiting:
+            part = waiting.pop()
+            rows, chosen = self._sampled_rows(part)
+            entries = int((rows.extents[1, chosen] - rows.extents[0, chosen]).sum())
+            width = part.columns[1] - part.columns[0]
+            if width > 1 and entries * _ENTRY_BYTES + width * _POINTER_BYTES > STACK_BYTES:
+                middle = part.columns[0] + width // 2
+                waiting += reversed(split_piece(part, middle))
             else:
-                held = self.held((first, last))
-                assert isinstance(held, SparsePiece)
-                slots, X_I = _compact(held, np.arange(self.sample.size), part)
-            self._add_step(out, part, slots, X_I, parts, each)
-            starts = stops
+                self._add_step(out, part, rows, chosen, each)
+
+    def _sampled_rows(self, part: SparsePiece) -> tuple[SparsePiece, Array]:
+        """Return (a piece with these columns of the sampled rows, which of its rows they are)."""
+        if self.held is None:
+            return part, self.sample
+        held = self.held(part.columns)
+        assert isinstance(held, SparsePiece)
+        return held, np.arange(self.sample.size)
 
     def _add_step(
-        self,
-        out: Array,
-        part: SparsePiece,
-        slots: Array,
-        X_I: Array,
-        parts: list[Interval],
-        each: Each,
+        self, out: Array, part: SparsePiece, rows: SparsePiece, chosen: Array, each: Each
     ) -> None:
+        sampled = _by_columns(rows, chosen, part.columns)
+        shift = part.columns[0] - part.origin
+        parts = shares(self.rows, 16)
+
         def add(k: int) -> None:
             a, b = parts[k]
-            rows_sparse(part.extents[:, a:b], part.indices, part.data, slots, X_I, out[a:b])
+            extents = part.extents[:, a:b]
+            rows_sparse(extents, part.indices, part.data, shift, *sampled, out[a:b])
 
         each(add, len(parts))
 
     def _drain(self, out: Array, each: Each) -> None:
         bands = row_bands(self.rows)
-        held: list[Tile] = []
-        if self._held_stack is not None:
-            self._held_stack.drain(each, lambda tiles, _: held.extend(tiles), 1)
+        sampled: dict[int, Tile] = {}
+
+        def keep(tiles: list[Tile], _: int) -> None:
+            sampled.update(enumerate(tiles))
+
+        def take(tiles: list[Tile], k: int) -> None:
+            if k < len(tiles):
+                sampled[k] = tiles[k].take(self.sample)
 
         def multiply(tiles: list[Tile], part: int) -> None:
             a, b = bands[part]
             for k, tile in enumerate(tiles):
-                sampled = held[k] if held else tile.take(self.sample)
-                add_product(tile.band(a, b), sampled, out[a:b])
+                add_product(tile.band(a, b), sampled[k], out[a:b])
 
-        self._stack.drain(each, multiply, len(bands))
+        if self._held_stack is None:
+            self._stack.drain(each, (take, len(self._stack.tiles)), (multiply, len(bands)))
+        else:
+            self._held_stack.drain(each, (keep, 1))
+            self._stack.drain(each, (multiply, len(bands)))
 
     def close_span(self, state: State, each: Each) -> None:
         """Multiply the tiles that are not full."""
@@ -137,21 +155,17 @@ class RowsAccumulator:
 
     def finish(self, state: State) -> Array:
         """Return G[:, I] of the band, (rows, p)."""
-        return state[0]
+        return np.asarray(state[0])
 
 
-def _compact(held: SparsePiece, rows: Array, piece: SparsePiece) -> tuple[Array, Array]:
-    """Return (slots, X_I): X_I (used, p) holds the columns in which a sampled row is not zero.
-
-    ``slots[j]`` is the row of X_I for index j of ``piece``, or -1.
-    """
-    entries = [np.arange(*held.extents[:, row]) for row in rows.tolist()]
-    positions = np.concatenate(entries)
-    counts = [entry.size for entry in entries]
-    columns = held.indices[positions].astype(np.int64) + (held.origin - piece.origin)
-    used, slot_of_entry = np.unique(columns, return_inverse=True)
-    slots = np.full(piece.columns[1] - piece.origin, -1, np.int32)
-    slots[used] = np.arange(used.size, dtype=np.int32)
-    X_I = np.zeros((used.size, rows.size))
-    X_I[slot_of_entry, np.repeat(np.arange(rows.size), counts)] = held.data[positions]
-    return slots, X_I
+def _by_columns(rows: SparsePiece, chosen: Array, columns: Interval) -> tuple[Array, Array, Array]:
+    """Return some rows of a piece, by columns: (heads, which of them, float64 values)."""
+    counts = rows.extents[1, chosen] - rows.extents[0, chosen]
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    positions = np.concatenate([np.arange(*rows.extents[:, row]) for row in chosen.tolist()])
+    indices = rows.indices[positions].astype(np.int64) + (rows.origin - columns[0])
+    heads = np.zeros(columns[1] - columns[0] + 1, np.int64)
+    owners = np.empty(indices.size, np.int32)
+    values = np.empty(indices.size, np.float64)
+    transpose_compressed(indptr, indices, rows.data[positions], heads, owners, values)
+    return heads, owners, values

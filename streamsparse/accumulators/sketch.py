@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamsparse.accumulators.base import DensePiece, Each, Piece, State, shares
+from streamsparse.accumulators.base import Additive, DensePiece, Each, Piece, State, shares
 from streamsparse.kernels.sketch import sketch_dense, sketch_sparse
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.base import Array
 
 
-class SketchAccumulator:
-    """Accumulate X S^T of ``rows`` rows: float64, s additions per entry of X.
+class SketchAccumulator(Additive):
+    """Accumulate sqrt(s) X S^T of ``rows`` rows: exact signs, float64, s additions per entry of X.
+
+    The scale 1 / sqrt(s) is applied once, after folding: sums of integers stay integers.
 
     Memory: rows * (m + s (run - 1)) * 8 bytes per state. Sparse pieces must come by rows.
     """
@@ -54,9 +56,6 @@ class SketchAccumulator:
 
         each(add, len(parts))
 
-    def close_span(self, state: State, each: Each) -> None:
-        """Nothing is kept back."""
-
     def finish(self, state: State) -> Array:
-        """Return Y (rows, m)."""
+        """Return the sums (rows, m): Y without its scale."""
         return self.operator.unpad(state[0])

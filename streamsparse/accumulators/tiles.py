@@ -8,7 +8,9 @@ bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
@@ -41,15 +43,13 @@ def product_dtype(block_dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
     return np.dtype(np.float32 if narrow else np.float64)
 
 
-def tiles_per_stack(rows: int, block_dtype: np.dtype[np.generic]) -> int:
-    """Return how many tiles to fill before draining: about 4 MiB of them, 1 to 16."""
-    tile_bytes = rows * TILE_WIDTH * product_dtype(block_dtype).itemsize
-    return max(1, min(16, STACK_BYTES // tile_bytes))
-
-
 def row_bands(rows: int) -> list[Interval]:
     """Return the fixed bands of rows in which products are made."""
     return [(a, min(a + BAND_ROWS, rows)) for a in range(0, rows, BAND_ROWS)]
+
+
+# What is done with filled tiles, called as stage(tiles, part), and in how many parts.
+Stage: TypeAlias = "tuple[Callable[[list[Tile], int], None], int]"
 
 
 class TileStack:
@@ -58,14 +58,25 @@ class TileStack:
     Parameters
     ----------
     rows : rows of every tile.
-    count : tiles that are filled before they are drained.
     block_dtype : dtype of the blocks that will come.
+    like_rows : rows of a stack to keep in step with; as many tiles are filled before draining.
+    in_float64 : keep the values as they are, whatever products in float32 would save.
     """
 
-    def __init__(self, *, rows: int, count: int, block_dtype: np.dtype[np.generic]) -> None:
+    def __init__(
+        self,
+        *,
+        rows: int,
+        block_dtype: np.dtype[np.generic],
+        like_rows: int | None = None,
+        in_float64: bool = False,
+    ) -> None:
         self.rows = rows
-        self.dtype = product_dtype(block_dtype)
-        self.normalises = block_dtype == np.float32
+        self.dtype = np.dtype(np.float64) if in_float64 else product_dtype(block_dtype)
+        self.normalises = block_dtype == np.float32 and not in_float64
+        # About 4 MiB of tiles, 1 to 16.
+        tile_bytes = (like_rows or rows) * TILE_WIDTH * self.dtype.itemsize
+        count = max(1, min(16, STACK_BYTES // tile_bytes))
         self.tiles = np.zeros((count, rows, TILE_WIDTH), self.dtype)
         self.exponents = np.zeros((count, rows), np.int64)
         self.filled = 0
@@ -74,6 +85,14 @@ class TileStack:
     def room(self) -> int:
         """Columns that still fit."""
         return int(self.tiles.shape[0]) * TILE_WIDTH - self.filled
+
+    def fitting(self, piece: DensePiece) -> Iterator[Interval]:
+        """Yield the columns of ``piece.data`` in intervals that fit, one put after the other."""
+        start, hi = piece.lo_hi
+        while start < hi:
+            stop = min(hi, start + self.room)
+            yield start, stop
+            start = stop
 
     def put_dense(self, piece: DensePiece, lo: int, hi: int, each: Each) -> None:
         """Append the columns [lo, hi) of ``piece.data``; at most ``room`` of them."""
@@ -110,8 +129,8 @@ class TileStack:
         each(fill, len(edges) - 1)
         self.filled += int(columns.size)
 
-    def drain(self, each: Each, multiply: Callable[[list[Tile], int], None], parts: int) -> None:
-        """Call ``multiply(tiles, part)`` for each part on the filled tiles, then start afresh."""
+    def drain(self, each: Each, *stages: Stage) -> None:
+        """Call ``stage(tiles, part)`` for each part, stage after stage, then start afresh."""
         widths = [
             min(TILE_WIDTH, self.filled - start) for start in range(0, self.filled, TILE_WIDTH)
         ]
@@ -129,7 +148,8 @@ class TileStack:
 
             each(normalise, len(bands))
         if tiles:
-            each(lambda part: multiply(tiles, part), parts)
+            for stage, parts in stages:
+                each(partial(stage, tiles), parts)
         self.filled = 0
 
 

@@ -77,6 +77,14 @@ class Facts:
         return max(least, fullest)
 
     @property
+    def held_row_bytes(self) -> int:
+        """Return the memory of one row of X that is read and kept, its parts and their sum."""
+        if self.nnz is not None and self.unit[1] == self.d:
+            # Rows are read whole, and the fullest one is known: index, value, twice.
+            return 2 * 16 * self.largest_unit_entries
+        return 2 * self.region_bytes(1, self.d)
+
+    @property
     def used_bytes(self) -> int:
         """Return the bytes of values and indices that a pass hands to the kernels: its progress."""
         if self.nnz is None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -108,22 +109,28 @@ def run_bands(
     source: Source,
     stream: Stream,
     execution: Execution,
-    accumulators: Callable[[Interval], Sequence[Accumulator]],
+    accumulators: Callable[[Interval], Mapping[str, Accumulator]],
     *,
     by_rows: bool,
-) -> Iterator[tuple[Interval, Sequence[Accumulator], list[State]]]:
-    """Stream X through fresh accumulators, band by band; yield (band, accumulators, states).
+    wanted: Callable[[Interval], bool] | None = None,
+) -> Iterator[tuple[Interval, dict[str, Any]]]:
+    """Stream X through fresh accumulators, band by band; yield (band, what each of them found).
 
-    ``accumulators(band)`` makes them; ``by_rows`` is the layout they want for sparse pieces.
+    ``accumulators(band)`` makes them, by name; ``by_rows`` is the layout they want for sparse
+    pieces; ``wanted(columns)`` says which blocks are worth reading, None for all.
     """
     n = source.shape[0]
     bands = source.bands(stream.band_rows, stream.block_bytes) if stream.bands > 1 else [(0, n)]
     with worker_threads(execution.threads) as each:
         for band in bands:
             made = accumulators(band)
-            blocks = _prefetched(source, stream, band, execution.zero_nonfinite, by_rows)
-            states = _run_band(blocks, stream.span_width, made, each, execution.progress)
-            yield band, made, states
+            intervals = filter(wanted, source.cut(band, stream.block_bytes))
+            blocks = _prefetched(source, stream, band, intervals, execution.zero_nonfinite, by_rows)
+            states = _run_band(
+                blocks, stream.span_width, list(made.values()), each, execution.progress
+            )
+            found = zip(made.items(), states, strict=True)
+            yield band, {name: accumulator.finish(state) for (name, accumulator), state in found}
 
 
 def _run_band(
@@ -138,7 +145,7 @@ def _run_band(
     Blocks are read ahead by their own threads and used in column order; the states of the spans are
     merged by the fixed tree. The result depends on the data and the span width only.
     """
-    trees = [MergeTree() for _ in accumulators]
+    trees = [MergeTree(accumulator.merge) for accumulator in accumulators]
     states = [accumulator.start() for accumulator in accumulators]
     current = 0
     for block in blocks:
@@ -173,21 +180,24 @@ def _close_span(
         if free is None:
             fresh.append(accumulator.start())
         else:
-            for array in free:
-                array.fill(0)
+            accumulator.clear(free)
             fresh.append(free)
     return fresh
 
 
 def _prefetched(
-    source: Source, stream: Stream, band: Interval, zero: bool, by_rows: bool
+    source: Source,
+    stream: Stream,
+    band: Interval,
+    intervals: Iterable[Interval],
+    zero: bool,
+    by_rows: bool,
 ) -> Iterator[Block]:
-    """Yield the prepared blocks of a band in column order, reading ``in_flight - 1`` ahead."""
+    """Yield the prepared blocks of a band in the order given, reading ``in_flight - 1`` ahead."""
 
     def load(columns: Interval) -> Block:
         return prepare(source.read(band, columns), by_rows=by_rows, zero=zero)
 
-    intervals = source.cut(band, stream.block_bytes)
     ahead = stream.in_flight - 1
     if ahead == 0:
         yield from map(load, intervals)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from streamsparse.running.stream import Stream
+from streamsparse.sketching.run_hash import Hash
 from streamsparse.units import format_bytes, format_seconds
 
 
@@ -16,12 +17,22 @@ class Plan:
     Attributes
     ----------
     source, n, d, dtype, nnz, feature_axis : the input, X (n, d).
-    method : "sketch" or "exact"; ``why`` says who chose it and for what reason.
-    m : columns of Y, None where the rank of X will decide.
-    sketch_columns : columns of the sketch made in the pass, None for "exact".
-    s : nonzeros per column of S, None for "exact".
+    method : "sketch", "sample" or "exact"; ``why`` says who chose it and for what reason.
+    promise : what is known before the first read about the error.
+    promise_kind : "proved" (a theorem with this constant, in exact arithmetic: directions below
+        1e-12 n of the largest are noise), "empirical" (a formula that every measurement followed)
+        or "none".
+    m : columns of Y, None where the pass will decide.
+    most_columns : most columns that "sample" may keep, None for other methods.
+    sketch_columns : columns of the sketch made in the first pass, None if none is made.
+    s : nonzeros per column of S, None without a sketch.
+    hash : how S is drawn, None without a sketch.
+    dense_stage : whether the n x n stage follows the pass.
+    exact_diagonal : whether rows of Y are rescaled to their exact norms.
     target, epsilon, delta, beta, seed : the request.
+    queries : rows [0, queries) look at the others; None where all look at all.
     checked_rows : rows of the error that the certificate will compute exactly.
+    probes : Gaussian vectors whose products with G bound the error of every row.
     memory_budget : bytes allowed.
     stream : how the pass reads.
     seconds : predicted time, from round figures for this kind of machine.
@@ -35,15 +46,23 @@ class Plan:
     feature_axis: int
     method: str
     why: str
+    promise: str
+    promise_kind: str
     m: int | None
+    most_columns: int | None
     sketch_columns: int | None
     s: int | None
+    hash: Hash | None
+    dense_stage: bool
+    exact_diagonal: bool
     target: str
     epsilon: float | None
     delta: float
     beta: float
     seed: int
+    queries: int | None
     checked_rows: int
+    probes: int
     memory_budget: int
     stream: Stream
     seconds: float
@@ -62,34 +81,43 @@ class Plan:
         rest = {name: value for name, value in values.items() if name not in names}
         return cls(**rest, stream=stream)
 
+    def describe_columns(self) -> str:
+        """Return how many columns Y will have, and out of what they are made."""
+        made_of = ""
+        if self.sketch_columns is not None and self.sketch_columns != self.m:
+            made_of = f" from a sketch of {self.sketch_columns:,} columns"
+        if self.most_columns is not None:
+            return f"up to {self.most_columns:,} columns of X, scored{made_of or ' exactly'}"
+        if self.m is not None:
+            return f"{self.m:,}{made_of}"
+        decides = "rank of X" if self.epsilon is None else "the fewest columns that meet epsilon"
+        return f"{decides}{made_of}"
+
     def __str__(self) -> str:
         """Return the plan as lines of at most 80 columns."""
         p, t = self, self.stream
         kind = f"{p.nnz:,} nonzeros" if p.nnz is not None else "dense"
-        m = "rank of X" if p.m is None else f"{p.m:,}"
-        made_of = f" from a sketch of {p.sketch_columns:,} columns" if p.sketch_columns else ""
-        if p.sketch_columns == p.m:
-            made_of = ""
         once = "once" if t.passes == 1 else f"{t.passes} times"
         lines = [
             f"source   {p.source}",
             f"X        {p.n:,} x {p.d:,}, {p.dtype}, {kind}, feature axis {p.feature_axis}",
             f"method   {p.method}: {p.why}",
-            f"Y        {p.n:,} x {m}{made_of}",
-            f"reading  {once}, {format_bytes(t.bytes_to_read)} in about {t.blocks:,} blocks of "
-            f"up to {format_bytes(t.block_bytes)}",
-            f"summing  {t.spans:,} spans of {t.span_width:,} columns, "
+            f"promise  {p.promise_kind}: {p.promise}",
+            f"Y        {p.n:,} x {p.describe_columns()}",
+            f"reading  {once}, {format_bytes(t.bytes_to_read)} in about {t.blocks:,} "
+            f"block{'s' if t.blocks != 1 else ''} of up to {format_bytes(t.block_bytes)}",
+            f"summing  {t.spans:,} span{'s' if t.spans != 1 else ''} of {t.span_width:,} columns, "
             f"{t.bands:,} row band{'s' if t.bands != 1 else ''}",
             f"memory   {format_bytes(t.peak_memory_bytes)} projected, "
             f"{format_bytes(p.memory_budget)} allowed",
-            f"checks   {p.checked_rows:,} of {p.n:,} rows computed exactly",
+            f"checks   {p.checked_rows:,} of {p.n:,} rows computed exactly"
+            + (f", all rows by {p.probes} probes" if p.probes else ""),
             f"time     about {format_seconds(p.seconds)}",
         ]
-        if t.rebucket:
+        if t.temporary_disk_bytes:
+            what = "X rewritten by columns" if t.rebucket else "the sketch itself"
             lines.insert(
-                5,
-                f"rewrites X by columns on temporary disk first: "
-                f"{format_bytes(t.temporary_disk_bytes)}",
+                6, f"disk     {format_bytes(t.temporary_disk_bytes)} temporary disk for {what}"
             )
         return "\n".join(_wrap(line) for line in lines)
 

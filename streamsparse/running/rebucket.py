@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from streamsparse.errors import StoreError
 from streamsparse.running.pieces import prepare
 from streamsparse.running.stream import Stream
 from streamsparse.sources.base import (
@@ -24,8 +21,7 @@ from streamsparse.sources.base import (
     regular_intervals,
 )
 from streamsparse.storing.buckets import DenseBuckets, SparseBuckets
-from streamsparse.storing.files import free_disk_bytes, reporting
-from streamsparse.units import format_bytes
+from streamsparse.storing.scratch import scratch_folder
 
 _SPARSE_ENTRY_BYTES = 16
 _MOST_BUCKETS = 1 << 14
@@ -46,8 +42,13 @@ class BucketSource:
         self.opening_passes = 0
         self.entry_bytes = self.clipped_entry_bytes = source.entry_bytes
         self.integrity = source.integrity
+        self._source = source
         self._buckets = buckets
         self._width = width
+
+    def feature_digest(self) -> str | None:
+        """Return that of the source: the columns are the same."""
+        return self._source.feature_digest()
 
     @property
     def largest_unit_entries(self) -> int:
@@ -93,20 +94,16 @@ def by_columns(source: Source, stream: Stream, *, beside: Path | None) -> Iterat
     ------
     StoreError : if the disk has less room than the copy takes.
     """
-    with reporting("making a temporary folder for", beside or Path(source.name)):
-        folder = Path(tempfile.mkdtemp(prefix=".streamsparse-", dir=beside))
-    try:
-        free = free_disk_bytes(folder)
-        if free < stream.temporary_disk_bytes:
-            raise StoreError(
-                f"rewriting {source.name} by columns needs "
-                f"{format_bytes(stream.temporary_disk_bytes)} of disk in {folder.parent} but "
-                f"{format_bytes(free)} are free; free some, or choose method='sketch'"
-            )
-        with _fill(source, stream, folder) as copy:
-            yield copy
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        scratch_folder(
+            beside,
+            needed=stream.temporary_disk_bytes,
+            purpose=f"rewriting {source.name} by columns",
+            remedy="choose method='sketch'",
+        ) as folder,
+        _fill(source, stream, folder) as copy,
+    ):
+        yield copy
 
 
 @contextmanager

@@ -1,11 +1,11 @@
-"""Spans, the fixed unit of summation, and the fixed tree that merges them (DESIGN decision 2)."""
+"""Spans, the fixed unit of summation, and the fixed tree that merges them (DESIGN decision 3)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from streamsparse.accumulators.base import Each, State, shares
-from streamsparse.sources.base import Array, Interval
+from streamsparse.accumulators.base import Each, State
+from streamsparse.sources.base import Interval
 
 ARITY = 16
 _MIN_WIDTH = 1 << 14
@@ -52,15 +52,20 @@ class MergeTree:
     """Fold the states of spans 0, 1, 2, ... by a tree whose shape depends on their number alone.
 
     Sixteen children are folded left to right into their parent, at every level; the tree holds one
-    partial state per level. Merging is addition, so a state that was folded can be used again.
+    partial state per level.
+
+    Parameters
+    ----------
+    merge : adds its second state, of later columns, to its first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, merge: Callable[[State, State, Each], None]) -> None:
+        self._merge = merge
         self._levels: list[State | None] = []
         self._counts: list[int] = []
 
     def push(self, state: State, each: Each) -> State | None:
-        """Add the state of the next span; return a state that is free to be zeroed, if any."""
+        """Add the state of the next span; return a state that is free to be cleared, if any."""
         free: State | None = None
         for level in range(len(self._levels) + 1):
             if level == len(self._levels):
@@ -70,7 +75,7 @@ class MergeTree:
             if held is None:
                 self._levels[level], self._counts[level] = state, 1
                 break
-            add_states(held, state, each)
+            self._merge(held, state, each)
             self._counts[level] += 1
             free = state
             if self._counts[level] < ARITY:
@@ -85,23 +90,7 @@ class MergeTree:
             if held is None:
                 continue
             if total is not None:
-                add_states(held, total, each)
+                self._merge(held, total, each)
             total = held
         assert total is not None
         return total
-
-
-def add_states(into: State, other: State, each: Each) -> None:
-    """Add ``other`` to ``into``, by shares of rows."""
-
-    def add_arrays(a: Array, b: Array) -> None:
-        parts = shares(a.shape[0], 64)
-
-        def add(part: int) -> None:
-            lo, hi = parts[part]
-            a[lo:hi] += b[lo:hi]
-
-        each(add, len(parts))
-
-    for a, b in zip(into, other, strict=True):
-        add_arrays(a, b)

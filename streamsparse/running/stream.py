@@ -35,6 +35,7 @@ class Needs:
     finish_bytes : memory of the dense stage after the pass, everything included.
     span_width : columns per span.
     whole_columns : True if a block must hold all n rows.
+    scans : passes that the method makes.
     """
 
     state_cells: int
@@ -45,6 +46,7 @@ class Needs:
     finish_bytes: int
     span_width: int
     whole_columns: bool
+    scans: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Stream:
     in_flight : blocks held at once.
     spans, span_width : the fixed units of summation.
     rebucket : True if X is first rewritten into a temporary column-blocked store.
-    temporary_disk_bytes : disk that the rewriting takes.
+    temporary_disk_bytes : disk that is taken meanwhile, and given back.
     passes : complete reads of the source.
     bytes_to_read : bytes read from the source, as stored.
     peak_memory_bytes : projected peak, interpreter included.
@@ -197,12 +199,12 @@ def _stream(
     if facts.nnz is None:
         block_bytes = min(block_bytes, narrow)
     held = (in_flight + readers) * block_bytes + readers * facts.read_overhead_bytes
-    passes = (bands if facts.unit[0] > band_rows else 1) + facts.opening_passes
+    passes = needs.scans * (bands if facts.unit[0] > band_rows else 1) + facts.opening_passes
     return Stream(
         bands=bands,
         band_rows=band_rows,
         block_bytes=block_bytes,
-        blocks=bands * max(1, -(-narrow // max(1, block_bytes))),
+        blocks=needs.scans * bands * max(1, -(-narrow // max(1, block_bytes))),
         in_flight=in_flight,
         spans=span_count(d=facts.d, width=needs.span_width),
         span_width=needs.span_width,
@@ -236,6 +238,10 @@ def _rebucketed(facts: Facts, needs: Needs, whole: int, block: int) -> Stream:
 def _too_small(
     facts: Facts, needs: Needs, needed: int, memory_budget: int, has_output: bool
 ) -> str:
+    # Rounded up to what the text can say, or the next try fails by a hair.
+    needed += -needed % (1 << 20)
+    if needed > 1 << 30:
+        needed += -needed % (16 << 20)
     remedies = [f"raise memory to {format_bytes(needed)}"]
     if needs.result_cells > _FEW_COLUMNS:
         remedies.append("ask for a smaller m")

@@ -1,7 +1,5 @@
 """Accumulators against dense twins, and their bits against every way of cutting the columns."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import scipy.sparse
@@ -11,55 +9,17 @@ from hypothesis import strategies as st
 import reference
 import strategies
 import tolerances
+from drivers import accumulate, block_dtype
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
 from streamsparse.errors import NonFiniteError
 from streamsparse.running.local import worker_threads
-from streamsparse.running.pieces import cut_pieces, prepare
+from streamsparse.running.pieces import prepare
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.array import ArraySource
 from streamsparse.sources.base import as_block_dtype
-from streamsparse.sources.open import open_source
-
-WHOLE = 1 << 20
-
-
-def serial(task, count):
-    for k in range(count):
-        task(k)
-
-
-def accumulate(accumulator, X, *, edges=None, by_rows=True, each=serial):
-    """Feed X (dense or sparse) in pieces cut at ``edges`` and finish."""
-    source = open_source(X, feature_axis=1, missing="error")
-    edges = edges or [0, X.shape[1]]
-    state = accumulator.start()
-    blocks = []
-    if scipy.sparse.issparse(X):
-        columns = X.tocsc()
-        for a, b in pairwise(edges):
-            part = open_source(columns[:, a:b], feature_axis=1, missing="error")
-            block = part.read((0, X.shape[0]), (0, b - a))
-            blocks.append(
-                type(block)(
-                    block.rows, (a, b), block.by_rows, block.indptr, block.indices, block.data
-                )
-            )
-    else:
-        for a, b in pairwise(edges):
-            blocks.append(source.read((0, X.shape[0]), (a, b)))
-    for block in blocks:
-        ready = prepare(block, by_rows=by_rows, zero=False)
-        for _, piece in cut_pieces(ready, WHOLE):
-            accumulator.update(state, piece, each)
-    accumulator.close_span(state, each)
-    return accumulator.finish(state)
-
-
-def block_dtype(X):
-    return open_source(X, feature_axis=1, missing="error").block_dtype
 
 
 @pytest.mark.parametrize("dtype", strategies.DTYPES)
@@ -149,7 +109,7 @@ def test_sketch__of_integers_is_exact_in_every_dtype(dtype, m, s):
     X = strategies.integer_matrix(7, 500, dtype)
     operator = SparseSign.make(d=500, m=m, s=s, seed=1)
     Y = accumulate(SketchAccumulator(rows=7, operator=operator), X)
-    np.testing.assert_array_equal(Y, reference.sketch(X, m=m, s=s, seed=1))
+    np.testing.assert_array_equal(Y, reference.sums(X, m=m, s=s, seed=1))
 
 
 @pytest.mark.parametrize("kind", strategies.named_matrices())
@@ -157,7 +117,7 @@ def test_sketch__stays_within_its_rounding_bound(kind):
     X = strategies.named_matrices()[kind]
     operator = SparseSign.make(d=X.shape[1], m=128, s=8, seed=1)
     Y = accumulate(SketchAccumulator(rows=X.shape[0], operator=operator), X)
-    S = reference.dense_S(d=X.shape[1], m=128, s=8, seed=1) / np.sqrt(8)
+    S = reference.dense_S(d=X.shape[1], m=128, s=8, seed=1)
     error = np.abs(Y - X.astype(float) @ S.T)
     # Twice: the twin rounds as well.
     assert (error <= 2 * tolerances.sketch_error_bound(X, np.abs(S))).all()

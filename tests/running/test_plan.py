@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from streamsparse.api.arguments import check_request
+from drivers import request
 from streamsparse.errors import BudgetTooSmallError, ParameterError
 from streamsparse.methods.auto import make_plan
 from streamsparse.running.facts import Facts
@@ -34,30 +34,13 @@ def facts(n=1000, d=10**6, unit=(1000, 4096), nnz=None, overhead=4 * MIB):
     )
 
 
-def request(**changes):
-    defaults = {
-        "method": "auto",
-        "m": None,
-        "epsilon": None,
-        "target": "attention",
-        "delta": 0.01,
-        "beta": 1.0,
-        "seed": 0,
-        "memory": "1 GiB",
-        "feature_axis": 1,
-        "s": 8,
-        "has_output": False,
-    }
-    return check_request(**(defaults | changes))
-
-
 @given(
     n=st.integers(1, 10**5),
     d=st.integers(1, 10**8),
     unit=st.tuples(st.integers(1, 10**5), st.integers(1, 10**6)),
     density=st.one_of(st.none(), st.floats(1e-6, 0.5)),
     memory=st.integers(256 * MIB, 64 * 1024 * MIB),
-    method=st.sampled_from(["auto", "sketch", "exact"]),
+    method=st.sampled_from(["auto", "sketch", "sample", "exact"]),
     m=st.one_of(st.none(), st.integers(1, 10**4)),
     has_output=st.booleans(),
 )
@@ -185,8 +168,138 @@ def test_make_plan__refuses_an_m_that_cannot_be(changes, message):
         ({"memory": 0}, "memory must be positive"),
         ({"feature_axis": 2}, "feature_axis must be between 0 and 1"),
         ({"s": 3}, "s must be 1, 2, 4 or 8"),
+        ({"s": 16}, "s must be between 1 and 8"),
+        ({"s": True}, "s must be an integer"),
+        ({"strict": 1}, "strict must be True or False, not 1"),
+        ({"strict": "yes"}, "strict must be True or False"),
+        ({"strict": None}, "strict must be True or False"),
+        ({"target": "regularized"}, "target must be one of .*'regularised'"),
+        ({"method": "sampling"}, "method must be one of .*'sample'"),
     ],
 )
 def test_check_request__names_the_bad_parameter(changes, message):
     with pytest.raises(ParameterError, match=message):
         request(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"method": "exact"}, "proved", "no error but rounding"),
+        ({"method": "exact", "m": 5}, "proved", "Eckart-Young"),
+        ({"method": "sketch"}, "empirical", "attention at most 2 tanh"),
+        ({"method": "sketch", "target": "entries"}, "empirical", "entry error at most"),
+        ({"method": "sketch", "target": "spectral"}, "empirical", "Gaussian reference"),
+        ({"method": "sketch", "target": "regularised"}, "empirical", "Gaussian reference"),
+        ({"method": "sketch", "m": 64}, "none", "the entrywise bound gives nothing"),
+        ({"method": "sketch", "m": 64, "target": "spectral"}, "none", "gives nothing"),
+        ({"method": "sketch", "m": 64, "strict": True}, "none", "Theorem 2 gives nothing"),
+        ({"method": "sample", "m": 64}, "none", "exact number of columns"),
+        ({"method": "sample"}, "none", "up to 16 n columns"),
+        ({"method": "sample", "epsilon": 0.5}, "empirical", "if r lets so few columns do"),
+        ({"method": "sketch", "s": 1, "target": "spectral"}, "none", "no formula holds for s = 1"),
+        ({"method": "sketch", "epsilon": 0.2}, "empirical", "of the sketch itself"),
+        ({"method": "sample", "epsilon": 0.5, "target": "entries"}, "proved", "exact scores"),
+    ],
+)
+def test_make_plan__says_what_is_known_of_the_error(changes, kind, words):
+    plan = make_plan(facts(n=100), request(memory="4 GiB", **changes), threads=2)
+    assert plan.promise_kind == kind
+    assert words in plan.promise
+    assert f"promise  {kind}: " in str(plan)
+
+
+def test_make_plan__of_many_rows_scores_columns_by_a_sketch_unless_strict():
+    asked = request(method="sample", epsilon=0.5, target="spectral", memory="4 GiB")
+    plan = make_plan(facts(n=300), asked, threads=2)
+    assert (plan.promise_kind, plan.sketch_columns) == ("empirical", 2432)
+    assert "estimated scores" in plan.promise
+    strict = make_plan(facts(n=300), replace(asked, strict=True), threads=2)
+    assert (strict.promise_kind, strict.sketch_columns) == ("proved", None)
+
+
+@pytest.mark.parametrize("target", ["spectral", "entries", "regularised"])
+def test_make_plan__strict_takes_the_columns_of_the_theorem_with_its_hash(target):
+    asked = request(method="sketch", strict=True, epsilon=0.5, target=target, memory="16 GiB")
+    plan = make_plan(facts(n=10), asked, threads=2)
+    # n (n + 1) / (epsilon^2 delta); what a theorem speaks of is not folded.
+    assert plan.sketch_columns == 44_000
+    assert not plan.exact_diagonal
+    assert (plan.promise_kind, plan.hash, plan.s) == ("proved", "poly4", 1)
+    assert "Theorem 2" in plan.promise
+    easy = make_plan(facts(n=10), replace(asked, strict=False), threads=2)
+    assert (easy.hash, easy.s) == ("splitmix", 8)
+    assert easy.sketch_columns < plan.sketch_columns
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "sketch"}, "Theorem 2 needs more than"),
+        ({"method": "sketch", "epsilon": 0.5}, "Theorem 2 needs more than"),
+        ({"method": "sample", "m": 500}, "no theorem covers a sample of an exact size"),
+        ({"method": "sample", "epsilon": 0.5}, "depend on r, unknown before the pass"),
+    ],
+)
+def test_make_plan__strict_refuses_what_no_theorem_covers(changes, message):
+    with pytest.raises(ParameterError, match=message):
+        make_plan(facts(n=1000), request(strict=True, memory="8 GiB", **changes), threads=2)
+
+
+@pytest.mark.parametrize("target", ["spectral", "entries", "regularised"])
+def test_make_plan__strict_refuses_more_columns_than_X_has(target):
+    asked = request(method="sketch", strict=True, epsilon=0.1, target=target)
+    with pytest.raises(ParameterError, match=r"= 10,010,000,000 columns, more than d = 1,000,000"):
+        make_plan(facts(n=1000), replace(asked, delta=0.01), threads=2)
+
+
+def test_make_plan__auto_is_exact_where_a_strict_sketch_cannot_be():
+    asked = request(strict=True, epsilon=0.1, target="entries", memory="4 GiB")
+    plan = make_plan(facts(n=1000), asked, threads=2)
+    assert plan.method == "exact"
+    assert "does not meet the theorem" in plan.why
+
+
+def test_make_plan__strict_does_not_shrink_a_theorem_to_the_budget():
+    # 10^6 columns for 90 rows are 0.7 GiB a state.
+    asked = request(method="sketch", strict=True, epsilon=0.9, target="entries", memory="512 MiB")
+    with pytest.raises(BudgetTooSmallError, match="raise memory to"):
+        make_plan(facts(n=90, d=10**8), asked, threads=2)
+
+
+@given(
+    n=st.integers(1, 10**5),
+    d=st.integers(1, 10**8),
+    density=st.one_of(st.none(), st.floats(1e-6, 0.5)),
+    changes=st.fixed_dictionaries(
+        {
+            "method": st.sampled_from(["auto", "sketch", "sample", "exact"]),
+            "epsilon": st.floats(0.01, 0.99),
+            "target": st.sampled_from(["attention", "entries", "spectral", "regularised"]),
+            "strict": st.booleans(),
+            "memory": st.integers(256 * MIB, 64 * 1024 * MIB),
+            "has_output": st.booleans(),
+        }
+    ),
+)
+def test_make_plan__for_an_epsilon_stays_within_the_budget_and_promises_what_it_does(
+    n, d, density, changes
+):
+    nnz = None if density is None else max(1, int(density * n * d))
+    try:
+        plan = make_plan(facts(n, d, (1000, 4096), nnz), request(**changes), threads=2)
+    except (BudgetTooSmallError, ParameterError):
+        return
+    assert plan.stream.peak_memory_bytes <= changes["memory"]
+    assert plan.promise_kind in {"proved", "empirical", "none"}
+    assert plan.promise
+    assert 0 <= plan.checked_rows <= n
+    if plan.method == "sketch":
+        assert 1 <= plan.sketch_columns <= d
+        assert plan.hash == ("poly4" if changes["strict"] else "splitmix")
+        assert plan.promise_kind != "empirical" or not changes["strict"]
+    if plan.method == "sample":
+        assert 1 <= plan.most_columns <= d
+        assert plan.stream.passes >= 2
+    assert Plan.from_dict(plan.to_dict()) == plan
+    assert max(map(len, str(plan).splitlines())) <= 80

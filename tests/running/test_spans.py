@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reference
+from streamsparse.accumulators.base import add_states
 from streamsparse.running.spans import (
     ARITY,
     MergeTree,
@@ -26,7 +27,7 @@ def test_merge_tree__adds_in_the_order_of_the_reference_tree(spans):
     # Values of wildly different size: another order of additions gives other bits.
     rng = np.random.default_rng(spans)
     values = rng.standard_normal(spans) * 10.0 ** rng.integers(-12, 12, spans)
-    tree = MergeTree()
+    tree = MergeTree(add_states)
     for value in values:
         tree.push([np.full((3, 1), value)], serial)
     expected = reference.merge_by_tree(list(values), ARITY)
@@ -35,7 +36,7 @@ def test_merge_tree__adds_in_the_order_of_the_reference_tree(spans):
 
 @pytest.mark.parametrize("spans", [1, 2, 16, 17, 256, 257, 5000])
 def test_merge_tree__holds_at_most_one_state_per_level_and_the_leaf(spans):
-    tree = MergeTree()
+    tree = MergeTree(add_states)
     alive = 1
     most = 1
     for _ in range(spans):

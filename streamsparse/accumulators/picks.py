@@ -1,0 +1,94 @@
+"""Columns of X that were picked, with what the rule thought of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from streamsparse.sources.base import Array
+
+# Beside its values a pick is an index, a score, a key and its share of a batch.
+PICK_BYTES = 400
+
+# Columns of X in compressed form: (indptr, row indices, values).
+Compressed: TypeAlias = "tuple[Array, Array, Array]"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some picked columns, in column order.
+
+    Attributes
+    ----------
+    columns : their indices in X, (k,).
+    scores, keys : what the rule was given for each, and what it made of it, (k,).
+    values : their values in float64, (k, n), or as :data:`Compressed`.
+    """
+
+    columns: Array
+    scores: Array
+    keys: Array
+    values: Array | Compressed
+
+    def take(self, positions: Array) -> Batch:
+        """Return a copy of some of them."""
+        values = self.values
+        if isinstance(values, tuple):
+            extents = np.stack([values[0][:-1], values[0][1:]])
+            taken: Array | Compressed = compress(extents[:, positions], *values[1:])
+        else:
+            taken = values[positions]
+        return Batch(self.columns[positions], self.scores[positions], self.keys[positions], taken)
+
+
+def compress(extents: Array, indices: Array, data: Array) -> Compressed:
+    """Return a copy of some compressed columns, given where each begins and ends, (2, k)."""
+    counts = extents[1] - extents[0]
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    entries = np.repeat(extents[0] - indptr[:-1], counts) + np.arange(indptr[-1])
+    return indptr, indices[entries], data[entries]
+
+
+class Picks:
+    """The columns picked so far: a list of batches, in column order."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+
+    @property
+    def count(self) -> int:
+        """How many columns there are."""
+        return sum(batch.columns.size for batch in self.batches)
+
+    @property
+    def columns(self) -> Array:
+        """Their indices in X."""
+        return self._joined([batch.columns for batch in self.batches], np.int64)
+
+    @property
+    def scores(self) -> Array:
+        """Their scores."""
+        return self._joined([batch.scores for batch in self.batches], np.float64)
+
+    @property
+    def keys(self) -> Array:
+        """Their keys."""
+        return self._joined([batch.keys for batch in self.batches], np.float64)
+
+    def _joined(self, parts: list[Array], dtype: type[np.generic]) -> Array:
+        return np.concatenate([np.empty(0, dtype), *parts])
+
+    def keep(self, chosen: Array) -> None:
+        """Keep only the picks for which ``chosen`` (count,) is true."""
+        kept, start = [], 0
+        for batch in self.batches:
+            stop = start + batch.columns.size
+            positions = np.flatnonzero(chosen[start:stop])
+            if positions.size == batch.columns.size:
+                kept.append(batch)
+            elif positions.size:
+                kept.append(batch.take(positions))
+            start = stop
+        self.batches = kept

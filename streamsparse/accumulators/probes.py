@@ -1,0 +1,104 @@
+"""G Omega for a few probe vectors: what bounds the error of every row (THEORY 5.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamsparse.accumulators.base import (
+    Additive,
+    DensePiece,
+    Each,
+    Piece,
+    SparsePiece,
+    State,
+    shares,
+)
+from streamsparse.accumulators.steps import column_steps
+from streamsparse.accumulators.tiles import TILE_WIDTH, Tile, TileStack, row_bands
+from streamsparse.kernels.project import expand_rows, project_rows
+from streamsparse.sources.base import Array
+
+
+class ProbesAccumulator(Additive):
+    """Accumulate X (X^T Omega), 4 q flops per entry of X, in float64.
+
+    Parameters
+    ----------
+    probes : Omega, shape (n, q); the band must be all n rows.
+    block_dtype : dtype of the blocks that will come.
+
+    Notes
+    -----
+    Memory: n q * 8 bytes per state, plus one stack of tiles. Sparse pieces must come by rows.
+    """
+
+    def __init__(self, *, probes: Array, block_dtype: np.dtype[np.generic]) -> None:
+        self.probes = probes
+        self.rows = int(probes.shape[0])
+        self._stack = TileStack(rows=self.rows, block_dtype=block_dtype, in_float64=True)
+
+    def start(self) -> State:
+        """Return G Omega, zero."""
+        return [np.zeros_like(self.probes)]
+
+    def update(self, state: State, piece: Piece, each: Each) -> None:
+        """Add the columns of one piece."""
+        if isinstance(piece, SparsePiece):
+            self._update_sparse(state[0], piece, each)
+            return
+        assert isinstance(piece, DensePiece)
+        for start, stop in self._stack.fitting(piece):
+            self._stack.put_dense(piece, start, stop, each)
+            if self._stack.room == 0:
+                self._drain(state[0], each)
+
+    def _drain(self, out: Array, each: Each) -> None:
+        bands = row_bands(self.rows)
+        projected = np.empty((self._stack.tiles.shape[0], TILE_WIDTH, self.probes.shape[1]))
+
+        def project(tiles: list[Tile], k: int) -> None:
+            if k < len(tiles):
+                values = tiles[k].values
+                target = projected[k, : values.shape[1]]
+                target[:] = 0
+                for a, b in bands:
+                    target += values[a:b].T @ self.probes[a:b]
+
+        def expand(tiles: list[Tile], part: int) -> None:
+            a, b = bands[part]
+            for k, tile in enumerate(tiles):
+                out[a:b] += tile.values[a:b] @ projected[k, : tile.values.shape[1]]
+
+        self._stack.drain(each, (project, len(projected)), (expand, len(bands)))
+
+    def _update_sparse(self, out: Array, piece: SparsePiece, each: Each) -> None:
+        for step in column_steps(piece, bytes_per_column=16 * self.probes.shape[1]):
+            self._add_step(out, step, each)
+
+    def _add_step(self, out: Array, step: SparsePiece, each: Each) -> None:
+        """Project on X^T Omega by columns of Omega, then expand by rows of X."""
+        q = self.probes.shape[1]
+        groups, parts = shares(q, 8), shares(self.rows, 16)
+        shift = step.columns[0] - step.origin
+        projected = np.zeros((step.columns[1] - step.columns[0], q))
+
+        def project(k: int) -> None:
+            a, b = groups[k]
+            probes, target = self.probes[:, a:b], projected[:, a:b]
+            project_rows(step.extents, step.indices, step.data, shift, probes, target)
+
+        def expand(k: int) -> None:
+            a, b = parts[k]
+            extents = step.extents[:, a:b]
+            expand_rows(extents, step.indices, step.data, shift, projected, out[a:b])
+
+        each(project, len(groups))
+        each(expand, len(parts))
+
+    def close_span(self, state: State, each: Each) -> None:
+        """Multiply the tiles that are not full."""
+        self._drain(state[0], each)
+
+    def finish(self, state: State) -> Array:
+        """Return G Omega (n, q)."""
+        return np.asarray(state[0])
