@@ -115,6 +115,10 @@ class Source(Protocol):
         """Check, from listings and metadata alone, that the whole source is there; may raise."""
         ...
 
+    def feature_digest(self) -> str | None:
+        """Return a digest of the names of the columns of X in their order; None without names."""
+        ...
+
     def bands(self, max_rows: int, max_bytes: int) -> list[Interval]:
         """Cut [0, n) into row ranges of at most ``max_rows`` rows, on unit edges where possible.
 
@@ -142,6 +146,10 @@ class SourceMixin:
     def largest_unit_entries(self) -> int:
         """Entries of the fullest unit: none, for dense sources."""
         return 0
+
+    def feature_digest(self) -> str | None:
+        """Return None: most sources do not name their columns."""
+        return None
 
     def blocks(self: Source, max_bytes: int) -> Iterator[Block]:
         """Yield blocks of at most ``max_bytes`` that cover X once, band of rows by band of rows."""

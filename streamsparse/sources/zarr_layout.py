@@ -108,12 +108,10 @@ def layout_of(metadata: Mapping[str, Any], name: str) -> Layout:
     ------
     UnsupportedInputError : for codecs that are not plainly numeric and for irregular grids.
     """
+    codecs = codecs_of(metadata)
     if metadata["zarr_format"] == 2:
-        filters = list(metadata.get("filters") or ())
-        codecs = [*filters, metadata["compressor"]] if metadata.get("compressor") else filters
         chunk = metadata["chunks"]
     else:
-        codecs = list(metadata["codecs"])
         grid = metadata["chunk_grid"]
         if grid["name"] != "regular":
             raise UnsupportedInputError(
@@ -135,20 +133,32 @@ def layout_of(metadata: Mapping[str, Any], name: str) -> Layout:
     )
 
 
-def check_codecs(codecs: Iterable[Mapping[str, Any]], name: str) -> None:
+def codecs_of(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return every codec that array metadata of Zarr format 2 or 3 names."""
+    if metadata["zarr_format"] == 2:
+        named = [*(metadata.get("filters") or ()), metadata.get("compressor")]
+        return [codec for codec in named if codec]
+    return list(metadata["codecs"])
+
+
+def check_codecs(
+    codecs: Iterable[Mapping[str, Any]], name: str, *, also: frozenset[str] = frozenset()
+) -> None:
     """Refuse, before anything is decoded, every codec that is not known to be plainly numeric.
+
+    ``also``: names of codecs that are allowed besides.
 
     Raises
     ------
     UnsupportedInputError : naming the codec.
     """
     for codec in codecs:
-        if _name_of(codec) not in _ALLOWED:
+        if _name_of(codec) not in _ALLOWED | also:
             raise UnsupportedInputError(
                 f"{name} uses the codec {codec.get('name', codec.get('id'))!r}, which is not one "
                 f"we decode: it may build objects, or is unknown"
             )
-        check_codecs(_parts(codec, "codecs"), name)
+        check_codecs(_parts(codec, "codecs"), name, also=also)
         check_codecs(_parts(codec, "index_codecs"), name)
 
 

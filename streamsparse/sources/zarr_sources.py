@@ -57,12 +57,17 @@ class ZarrSource(DenseSource):
         self.dtype = stored.dtype
         self.block_dtype = block_dtype_of(self.dtype, self.name)
         height, width = stored.layout.chunk
+        self._feature_axis = feature_axis
         self._is_transposed = feature_axis == 0
         self.shape = (columns, rows) if self._is_transposed else (rows, columns)
         self.unit = (width, height) if self._is_transposed else (height, width)
         self.stored_bytes = stored.stored_bytes()
         self.read_overhead_bytes = stored.overhead_bytes
         self.integrity = stored.integrity
+
+    def feature_digest(self) -> str | None:
+        """Return a digest of the names of the columns, where AnnData or a coordinate has them."""
+        return self._stored.digest_names(axis=self._feature_axis, length=self.shape[1])
 
     def verify(self) -> None:
         """Compare the chunks that should be there with a listing of the store."""
@@ -84,6 +89,7 @@ class ZarrSparseSource(CompressedSource):
 
     def __init__(self, group: StoredGroup, *, feature_axis: int) -> None:
         self.name = group.name
+        self._group, self._feature_axis = group, feature_axis
         encoding = _check_encoding(group)
         self._data, self._indices, self._indptr = (group.arrays[key] for key in _MEMBERS)
         nnz = self._data.shape[0]
@@ -114,6 +120,10 @@ class ZarrSparseSource(CompressedSource):
         self._check_ends()
         self._lock = threading.Lock()
         self._held: tuple[int, Array] | None = None
+
+    def feature_digest(self) -> str | None:
+        """Return a digest of the names of the columns, where AnnData has them."""
+        return self._group.digest_names(axis=self._feature_axis, length=self.shape[1])
 
     def verify(self) -> None:
         """Compare the chunks of all three arrays with listings of the store."""

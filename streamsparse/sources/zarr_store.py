@@ -29,6 +29,7 @@ from streamsparse.errors import (
 )
 from streamsparse.sources.base import Array, Interval, as_block_dtype
 from streamsparse.sources.zarr_layout import absent_inner_chunks, layout_of
+from streamsparse.sources.zarr_names import digest_names
 
 # zarr holds every chunk of one request at once: requests are cut to this, or to one chunk.
 _REQUEST_BYTES = 1 << 23
@@ -45,12 +46,18 @@ class StoredGroup:
     attributes : its JSON attributes.
     arrays : by name within the group; only arrays that were asked for.
     members : names of everything in it, for messages.
+    node : what zarr opened.
     """
 
     name: str
     attributes: dict[str, Any]
     arrays: dict[str, StoredArray]
     members: list[str]
+    node: Any
+
+    def digest_names(self, *, axis: int, length: int) -> str | None:
+        """Return a digest of the names along an axis of the matrix, None without names."""
+        return digest_names(self.node, axis=axis, length=length)
 
 
 def open_node(target: Any, *, missing: str, members: tuple[str, ...]) -> StoredArray | StoredGroup:
@@ -80,7 +87,7 @@ def open_node(target: Any, *, missing: str, members: tuple[str, ...]) -> StoredA
             for key in members
             if key in names and isinstance(child := node[key], zarr.Array)
         }
-        return StoredGroup(name, dict(node.attrs), arrays, names)
+        return StoredGroup(name, dict(node.attrs), arrays, names, node)
     except StreamSparseError:
         raise
     except FileNotFoundError as error:
@@ -127,6 +134,10 @@ class StoredArray:
         chunk_bytes = math.prod(self.layout.chunk) * self.dtype.itemsize
         # Of one request: the encoded chunks, the decoded chunks and the answer.
         self.overhead_bytes = 3 * max(chunk_bytes, min(_REQUEST_BYTES, self.decoded_bytes))
+
+    def digest_names(self, *, axis: int, length: int) -> str | None:
+        """Return a digest of the names along an axis of the array, None without names."""
+        return digest_names(self._array, axis=axis, length=length)
 
     def stored_bytes(self) -> int:
         """Bytes of the objects of a local store; of the decoded array for any other."""

@@ -1,0 +1,100 @@
+"""The names of the columns of X that a store keeps beside it, as one digest.
+
+AnnData keeps them in ``var`` (features along axis 1) or ``obs`` (axis 0); xarray and others in an
+array named like the dimension.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.storage import LocalStore
+
+from streamsparse.sources.zarr_layout import check_codecs, codecs_of
+
+_PIECE = 1 << 16
+_TEXT_CODECS = frozenset({"vlen-utf8"})
+_DIGEST_BYTES = 16
+_ANNDATA_AXES = ("obs", "var")
+_ANNDATA_ENCODINGS = ("anndata", "raw")
+
+
+def digest_names(node: Any, *, axis: int, length: int) -> str | None:
+    """Return a digest of the names along an axis of an open zarr array or sparse group.
+
+    Parameters
+    ----------
+    node : ``zarr.Array`` or ``zarr.Group``.
+    axis : 0 or 1, of the matrix as stored.
+    length : how many names there must be.
+
+    Returns
+    -------
+    32 hexadecimal digits, equal for equal names in equal order; None where no names are found.
+    Reads all of them, in pieces: they are never in memory at once.
+    """
+    try:
+        names = _find(node, axis)
+        if names is None or names.shape != (length,):
+            return None
+        # Strings in format 2 are objects: only a codec that makes nothing but text is decoded.
+        check_codecs(codecs_of(names.metadata.to_dict()), str(names), also=_TEXT_CODECS)
+        digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        for start in range(0, length, _PIECE):
+            for text in np.asarray(names[start : start + _PIECE]).tolist():
+                digest.update(repr(text).encode() + b"\n")
+        return digest.hexdigest()
+    except Exception:
+        # Names are a help, not a part of X: where they cannot be read there are none.
+        return None
+
+
+def _find(node: Any, axis: int) -> zarr.Array[Any] | None:
+    parents = list(_parents(node))
+    for parent in parents:
+        if parent.attrs.get("encoding-type") in _ANNDATA_ENCODINGS:
+            return _anndata_names(parent, _ANNDATA_AXES[axis])
+    dimension = _dimension(node, axis)
+    if dimension is None or not parents:
+        return None
+    return _array_in(parents[0], dimension)
+
+
+def _anndata_names(parent: zarr.Group, name: str) -> zarr.Array[Any] | None:
+    table = parent.get(name)
+    if not isinstance(table, zarr.Group) or "_index" not in table.attrs:
+        return None
+    return _array_in(table, str(table.attrs["_index"]))
+
+
+def _array_in(group: zarr.Group, name: str) -> zarr.Array[Any] | None:
+    found = group.get(name)
+    return found if isinstance(found, zarr.Array) else None
+
+
+def _dimension(node: Any, axis: int) -> str | None:
+    """Return the name of a dimension, as zarr 3 or xarray's convention for zarr 2 gives it."""
+    names = getattr(node.metadata, "dimension_names", None) or node.attrs.get("_ARRAY_DIMENSIONS")
+    return None if not names or names[axis] is None else str(names[axis])
+
+
+def _parents(node: Any) -> Iterator[zarr.Group]:
+    """Yield the groups that hold the node, the nearest first, two at most."""
+    store, path = node.store, node.path
+    if not path and isinstance(store, LocalStore):
+        root = Path(store.root)
+        # The store was opened at the node itself: its parents are folders above.
+        for folder in list(root.resolve().parents)[:2]:
+            if any((folder / name).exists() for name in ("zarr.json", ".zgroup")):
+                yield zarr.open_group(folder, mode="r", use_consolidated=False)
+        return
+    parts = path.split("/")
+    for depth in (1, 2):
+        if depth <= len(parts):
+            above = "/".join(parts[:-depth])
+            yield zarr.open_group(store, path=above, mode="r", use_consolidated=False)
