@@ -6,11 +6,12 @@ import pytest
 from streamsparse.errors import OutputExistsError, StoreError
 from streamsparse.storing import commit
 from streamsparse.storing.commit import check_output, staged
-from streamsparse.storing.zarr_write import ResultWriter
+from streamsparse.storing.result_store import ResultWriter
 
 
 def write_result(path, attributes=None):
-    writer = ResultWriter(path, 2, 1)
+    writer = ResultWriter(path)
+    writer.start(2, 1)
     writer.write_rows(0, np.ones((2, 1)))
     writer.finish(attributes or {"schema": 1})
 

@@ -1,0 +1,227 @@
+"""Results on disk: a Zarr group with Y, written row by row and marked when complete."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from streamsparse.errors import (
+    CorruptChunkError,
+    MissingChunkError,
+    SourceNotFoundError,
+    UnsupportedInputError,
+)
+from streamsparse.storing.commit import MARKER, RESULT_ARRAYS, read_marker
+from streamsparse.storing.files import Array, reporting
+from streamsparse.storing.zarr_write import (
+    SPARSE_ARRAYS,
+    checksummed,
+    import_zarr,
+    lines_per_chunk,
+    sparse_attributes,
+)
+
+SCHEMA = 2
+
+# A chunk of ours is its raw bytes and this.
+_CHECKSUM_BYTES = 4
+
+
+class ResultWriter:
+    """A new result group; until ``finish`` it lacks the mark of a complete one.
+
+    Parameters
+    ----------
+    path : the group; it must not exist yet.
+
+    Raises
+    ------
+    StoreError : from every method, if the group cannot be written.
+
+    Notes
+    -----
+    Memory: one chunk of Y, about 4 MiB or one row. Each chunk is written once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._shape, self._next = path, (0, 0), 0
+        self._Y: Any = None
+        with reporting("making", path):
+            self._group = import_zarr().create_group(path, zarr_format=3)
+
+    @property
+    def Y(self) -> Any:
+        """(n, m): a zarr array, which lags behind ``write_rows`` by less than a chunk, or CSC."""
+        return self._Y
+
+    def start(self, n: int, m: int) -> None:
+        """Make room for a dense Y (n, m), at least 1 each; its rows come next."""
+        self._shape = (n, m)
+        self._buffer = np.empty((lines_per_chunk((n, m), 8), m))
+        with reporting("making", self._path):
+            self._Y = self._group.create_array(
+                "Y",
+                shape=(n, m),
+                chunks=self._buffer.shape,
+                dtype="float64",
+                dimension_names=("row", "component"),
+                **checksummed(),
+            )
+
+    def write_sparse(self, Y: sparse.csc_array) -> None:
+        """Write a sparse Y as a group in AnnData's encoding, every chunk with a crc32c."""
+        with reporting("writing Y in", self._path):
+            group = self._group.create_group("Y", attributes=sparse_attributes(Y))
+        for name in SPARSE_ARRAYS:
+            self._write(group, name, np.asarray(getattr(Y, name)))
+        self._Y = Y
+
+    def write_rows(self, start: int, Y_rows: Array) -> None:
+        """Write the next rows of Y, shape (any, m): ``start`` is where the last call stopped."""
+        assert start == self._next, f"expected row {self._next}, not {start}"
+        n, height = self._shape[0], self._buffer.shape[0]
+        assert start + Y_rows.shape[0] <= n
+        done = 0
+        while done < Y_rows.shape[0]:
+            held = self._next % height
+            count = min(height - held, Y_rows.shape[0] - done)
+            self._buffer[held : held + count] = Y_rows[done : done + count]
+            done += count
+            self._next += count
+            if held + count == height or self._next == n:
+                self._write_held(held + count)
+
+    def _write_held(self, count: int) -> None:
+        with reporting("writing Y in", self._path):
+            self.Y[self._next - count : self._next] = self._buffer[:count]
+
+    def write_array(self, name: str, values: Array) -> None:
+        """Write one of the optional arrays: "columns", "weights" or "projection"."""
+        assert name in RESULT_ARRAYS[1:]
+        self._write(self._group, name, np.asarray(values))
+
+    def _write(self, group: Any, name: str, values: Array) -> None:
+        chunks = (lines_per_chunk(values.shape, values.itemsize), *values.shape[1:])
+        with reporting(f"writing {name} in", self._path):
+            array = group.create_array(
+                name, shape=values.shape, chunks=chunks, dtype=values.dtype, **checksummed()
+            )
+            if values.size:
+                array[...] = values
+
+    def finish(self, attributes: dict[str, Any]) -> None:
+        """Mark the group as complete: ``attributes`` is JSON and holds "schema"."""
+        assert self._next == self._shape[0], f"only {self._next} rows of Y were written"
+        with reporting("writing the attributes of", self._path):
+            self._group.attrs[MARKER] = attributes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """A complete result on disk.
+
+    Attributes
+    ----------
+    Y : (n, m) float64: a zarr array, read from disk when indexed, each chunk checked against its
+        crc32c; or a scipy CSC array in memory, where X was sparse and columns of it were kept.
+    columns, weights : (m,) for methods that keep columns of X, else None.
+    projection : (sketch columns, m), or None.
+    attributes : what ``ResultWriter.finish`` was given.
+    """
+
+    Y: Any
+    columns: Array | None
+    weights: Array | None
+    projection: Array | None
+    attributes: dict[str, Any]
+
+
+def open_result(path: str | Path) -> StoredResult:
+    """Open a result group, checking that it is complete; Y itself is not read.
+
+    Raises
+    ------
+    SourceNotFoundError : if nothing is there.
+    UnsupportedInputError : if it is not ours, not complete, or of another schema version.
+    MissingChunkError : if a chunk is absent.
+    CorruptChunkError : if the metadata cannot be read, a chunk has the wrong size, or an optional
+        array the wrong checksum.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise SourceNotFoundError(f"there is nothing at {path}")
+    attributes = read_marker(path)
+    if attributes is None:
+        raise UnsupportedInputError(f"{path} is not a complete result of streamsparse")
+    if attributes.get("schema") != SCHEMA:
+        raise UnsupportedInputError(
+            f"{path} has schema version {attributes.get('schema')!r} but this version of "
+            f"streamsparse reads version {SCHEMA}; read it with the version that wrote it"
+        )
+    arrays = _open_arrays(path)
+    for name, array in arrays.items():
+        _check_chunks(path / name, array)
+    if "Y" in arrays:
+        Y: Any = arrays["Y"]
+    elif f"Y/{SPARSE_ARRAYS[0]}" in arrays:
+        Y = _read_sparse(path, arrays)
+    else:
+        raise UnsupportedInputError(f"{path} holds no array Y")
+    optional = {name: _read_whole(path / name, arrays.get(name)) for name in RESULT_ARRAYS[1:]}
+    return StoredResult(Y=Y, attributes=attributes, **optional)
+
+
+def _open_arrays(path: Path) -> dict[str, Any]:
+    zarr = import_zarr()
+    names = (*RESULT_ARRAYS, *(f"Y/{name}" for name in SPARSE_ARRAYS))
+    try:
+        with reporting("opening", path):
+            group = zarr.open_group(path, mode="r")
+            nodes = {name: group.get(name) for name in names}
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptChunkError(f"the metadata of {path} is damaged: {error}") from error
+    return {name: node for name, node in nodes.items() if isinstance(node, zarr.Array)}
+
+
+def _read_sparse(path: Path, arrays: dict[str, Any]) -> sparse.csc_array:
+    parts: Any = tuple(
+        _read_whole(path / "Y" / name, arrays.get(f"Y/{name}")) for name in SPARSE_ARRAYS
+    )
+    try:
+        shape = json.loads((path / "Y" / "zarr.json").read_bytes())["attributes"]["shape"]
+        Y = sparse.csc_array(parts, shape=tuple(shape))
+        Y.check_format()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptChunkError(f"the sparse Y of {path} is damaged: {error}") from error
+    return Y
+
+
+def _check_chunks(path: Path, array: Any) -> None:
+    """Refuse an array of ours with a chunk file absent or of another size than it was written."""
+    expected = int(np.prod(array.chunks)) * array.dtype.itemsize + _CHECKSUM_BYTES
+    trailing = ["0"] * (len(array.shape) - 1)
+    for i in range(-(-array.shape[0] // array.chunks[0])):
+        chunk = path.joinpath("c", str(i), *trailing)
+        try:
+            size = chunk.stat().st_size
+        except FileNotFoundError as error:
+            raise MissingChunkError(f"chunk {chunk} is missing; the result is damaged") from error
+        if size != expected:
+            raise CorruptChunkError(
+                f"chunk {chunk} has {size:,} bytes, not {expected:,}; the result is damaged"
+            )
+
+
+def _read_whole(path: Path, array: Any | None) -> Array | None:
+    if array is None:
+        return None
+    try:
+        with reporting("reading", path):
+            return np.asarray(array[...])
+    except ValueError as error:
+        raise CorruptChunkError(f"{path} is damaged: {error}") from error
