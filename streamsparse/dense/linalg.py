@@ -51,6 +51,13 @@ def product_with_transpose(Y: Array) -> Array:
     return product
 
 
+def whitened_by_factor(F: Array, products: Array, r: float) -> Array:
+    """Return L^-1 products, F + r I = L L^T; F is lost."""
+    F[np.diag_indices_from(F)] += r
+    L = scipy.linalg.cholesky(F, lower=True, overwrite_a=True, check_finite=False)
+    return np.asarray(scipy.linalg.solve_triangular(L, products, lower=True, check_finite=False))
+
+
 def loewner_error(G: Array, Y: Array, *, rank_tolerance: float, rounding: float) -> LoewnerError:
     """Return the smallest epsilon with (1 - epsilon) G <= Y Y^T <= (1 + epsilon) G, O(n^3).
 
@@ -62,8 +69,8 @@ def loewner_error(G: Array, Y: Array, *, rank_tolerance: float, rounding: float)
     rank = rank_of(values, rank_tolerance)
     trace = float(values.sum())
     outside = float(np.square(vectors[:, rank:].T @ Y).sum())
-    if outside > (rank_tolerance + rounding) * trace:
-        # Y has a direction that X has not: no epsilon bounds it.
+    if outside > rank_tolerance * trace:
+        # Y has a direction that X has not, or none that rounding lets us see: nothing bounds it.
         return LoewnerError(np.inf, 0.0)
     if rank == 0:
         return LoewnerError(0.0, 0.0)
@@ -75,6 +82,25 @@ def loewner_error(G: Array, Y: Array, *, rank_tolerance: float, rounding: float)
         return LoewnerError(float(max(1.0, squares[-1] - 1.0)), noise)
     squares = eigenvalues(product_with_transpose(whitened))
     return LoewnerError(float(max(squares[-1] - 1.0, 1.0 - squares[0])), noise)
+
+
+def regularised_error(G: Array, F: Array, *, r: float, rounding: float) -> LoewnerError:
+    """Return the smallest epsilon with -epsilon (G + r I) <= F - G <= epsilon (G + r I).
+
+    The largest generalised eigenvalue in magnitude, O(n^3); rounding of G moves it by at most
+    rounding tr(G) / r.
+    """
+    if r == 0:
+        return LoewnerError(0.0 if not F.any() else np.inf, 0.0)
+    E = F - G
+    shifted = G.copy()
+    shifted[np.diag_indices_from(shifted)] += r
+    # The transpose of a symmetric matrix is itself, in the order that LAPACK takes without a copy.
+    values = scipy.linalg.eigh(
+        E.T, shifted.T, eigvals_only=True, overwrite_a=True, overwrite_b=True, check_finite=False
+    )
+    noise = rounding * float(np.trace(G)) / r
+    return LoewnerError(float(max(values[-1], -values[0], 0.0)), noise)
 
 
 class LoewnerError(NamedTuple):

@@ -7,7 +7,9 @@ from streamsparse.dense.linalg import (
     loewner_error,
     product_with_transpose,
     rank_of,
+    regularised_error,
     scaled_vectors,
+    whitened_by_factor,
 )
 from streamsparse.methods.rounding import gram_rounding, rank_tolerance
 
@@ -77,3 +79,53 @@ def test_gram_rounding__is_that_of_float32_tiles_or_of_float64_sums():
     assert gram_rounding(d=10**6, block_dtype=np.dtype("float32")) == pytest.approx(257 * 2.0**-24)
     assert gram_rounding(d=1000, block_dtype=np.dtype("float64")) == 1001 * 2.0**-53
     assert gram_rounding(d=1000, block_dtype=np.dtype("int8")) == 1001 * 2.0**-53
+
+
+def brute_force_regularised(G, F, r):
+    """max |x^T (F - G) x| / x^T (G + r I) x by the eigenvalues of the whitened difference."""
+    values, vectors = np.linalg.eigh(G + r * np.eye(G.shape[0]))
+    W = vectors / np.sqrt(values)
+    return np.abs(np.linalg.eigvalsh(W.T @ (F - G) @ W)).max()
+
+
+@pytest.mark.parametrize("rank", [1, 5, 10])
+@pytest.mark.parametrize("r", [1e-3, 1.0, 100.0])
+def test_regularised_error__equals_brute_force(rank, r):
+    X = strategies.matrix_from_spectrum(10, 50, np.arange(10, 0, -1))
+    G = product_with_transpose(X)
+    values, vectors = eigenpairs(G.copy())
+    Y = scaled_vectors(values, vectors, rank) * np.linspace(0.8, 1.3, 10)[:, None]
+    F = product_with_transpose(Y)
+    error = regularised_error(G, F, r=r, rounding=1e-7)
+    # Condition number of G + r I: at most 1 + 100 / r; n eps of it.
+    expected = brute_force_regularised(G, F, r)
+    assert error.value == pytest.approx(expected, rel=100 * EPS * (1 + 100 / r))
+    assert error.rounding == pytest.approx(1e-7 * values.sum() / r)
+
+
+def test_regularised_error__of_a_truncation_is_the_first_eigenvalue_lost():
+    X = strategies.matrix_from_spectrum(10, 50, np.arange(10, 0, -1))
+    G = product_with_transpose(X)
+    values, vectors = eigenpairs(G.copy())
+    for rank in range(10):
+        F = product_with_transpose(scaled_vectors(values, vectors, rank))
+        expected = values[rank] / (values[rank] + 3)
+        found = regularised_error(G, F, r=3.0, rounding=0.0).value
+        assert found == pytest.approx(expected, rel=1000 * EPS * 34)
+    assert regularised_error(G, G, r=3.0, rounding=0.0).value == 0
+
+
+def test_regularised_error__of_r_zero_is_nothing_or_everything():
+    zero = np.zeros((4, 4))
+    assert regularised_error(zero, zero, r=0.0, rounding=0.1) == (0.0, 0.0)
+    assert regularised_error(zero, np.eye(4), r=0.0, rounding=0.1) == (np.inf, 0.0)
+
+
+def test_whitened_by_factor__solves_with_the_shifted_matrix():
+    F = product_with_transpose(strategies.matrix_from_spectrum(10, 50, np.arange(1, 11)))
+    products = np.random.default_rng(0).standard_normal((10, 3))
+    whitened = whitened_by_factor(F.copy(), products, 2.0)
+    expected = products.T @ np.linalg.inv(F + 2 * np.eye(10)) @ products
+    # Condition number 51.
+    error = np.abs(whitened.T @ whitened - expected).max()
+    assert error <= 51 * 100 * EPS * np.abs(expected).max()
