@@ -3,6 +3,7 @@
 from streamsparse.api.access import load, open_source
 from streamsparse.api.attention import attention, attention_error
 from streamsparse.api.certify import certify
+from streamsparse.api.pair import sparsify_pair
 from streamsparse.api.reduce import plan, sparsify
 from streamsparse.dense.certificate import Certificate, Measure
 from streamsparse.errors import (
@@ -13,12 +14,14 @@ from streamsparse.errors import (
     NonFiniteError,
     OutputExistsError,
     ParameterError,
+    SourceChangedError,
     SourceNotFoundError,
     StoreError,
     StreamSparseError,
     StreamSparseWarning,
     UnsupportedInputError,
 )
+from streamsparse.methods.base import CurvePoint
 from streamsparse.result import Result
 from streamsparse.running.plan import Plan
 
@@ -29,6 +32,7 @@ __all__ = [
     "BudgetTooSmallError",
     "Certificate",
     "CorruptChunkError",
+    "CurvePoint",
     "Measure",
     "MissingChunkError",
     "NonFiniteError",
@@ -36,6 +40,7 @@ __all__ = [
     "ParameterError",
     "Plan",
     "Result",
+    "SourceChangedError",
     "SourceNotFoundError",
     "StoreError",
     "StreamSparseError",
@@ -48,4 +53,5 @@ __all__ = [
     "open_source",
     "plan",
     "sparsify",
+    "sparsify_pair",
 ]

@@ -41,6 +41,10 @@ class OutputExistsError(StreamSparseError, FileExistsError):
     """The output is already there, or would be written inside the source."""
 
 
+class SourceChangedError(StreamSparseError, RuntimeError):
+    """The source held other values in the second pass than in the first."""
+
+
 class StoreError(StreamSparseError, OSError):
     """A store failed to read or write."""
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import ParameterError, UnsupportedInputError
-from streamsparse.methods.transform import plan_transform, transform_rows
+from streamsparse.methods.base import CurvePoint
+from streamsparse.methods.products import chunk_rows, is_sparse
+from streamsparse.methods.transform import map_rows, pick_columns, plan_columns, plan_row_map
 from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution, available_threads
 from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
-from streamsparse.sketching.run_hash import SparseSign
+from streamsparse.sketching.row_map import RowMap
 from streamsparse.sources.base import Array, Source
 from streamsparse.sources.open import open_source
 from streamsparse.storing.commit import check_output, staged
-from streamsparse.storing.zarr_write import ResultWriter, StoredResult
-from streamsparse.storing.zarr_write import open_result as open_stored
+from streamsparse.storing.result_store import SCHEMA, ResultWriter, StoredResult
+from streamsparse.storing.result_store import open_result as open_stored
 from streamsparse.units import parse_memory
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,18 @@ class Result:
 
     Attributes
     ----------
-    Y : (n, m) float64: an ndarray, or a zarr.Array where the result is on disk.
+    Y : (n, m) float64: an ndarray, or a zarr.Array where the result is on disk; a scipy CSC array
+        where columns of a sparse X were kept.
     certificate : what was measured, each number with its kind.
     plan : the plan that was run.
-    columns, weights : for methods that keep columns of X, in pick order, else None:
+    columns, weights : for methods that keep columns of X, else None:
         ``Y[:, k] = sqrt(weights[k]) * X[:, columns[k]]``.
-    operator : the S that was applied, None for method "exact".
-    projection : (sketch columns, m): Y = X S^T projection; None where Y = X S^T itself.
+    map : from rows of X to rows of Y, for methods that sketch, else None.
+    curve : where epsilon was given and several Y were measured: (m, way, error, meets) of each.
+    feature_digest : of the names of the columns of X, where the source has names, else None.
+
+    A result of :func:`sparsify_pair` is that of Z = [Q; K]: ``Q`` and ``K`` are its two parts, and
+    its certificate speaks of Q K^T.
     """
 
     Y: Any
@@ -44,8 +50,29 @@ class Result:
     plan: Plan
     columns: Array | None
     weights: Array | None
-    operator: SparseSign | None
-    projection: Array | None
+    map: RowMap | None
+    curve: tuple[CurvePoint, ...]
+    feature_digest: str | None
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether queries and keys were reduced together."""
+        return self.plan.queries is not None
+
+    @property
+    def Q(self) -> Any:
+        """Reduced queries (queries, m); ParameterError where there are none."""
+        return self.Y[: self._num_queries()]
+
+    @property
+    def K(self) -> Any:
+        """Reduced keys (keys, m); ParameterError where there are none."""
+        return self.Y[self._num_queries() :]
+
+    def _num_queries(self) -> int:
+        if self.plan.queries is None:
+            raise ParameterError("only sparsify_pair makes queries and keys; this result has Y")
+        return self.plan.queries
 
     def transform(
         self,
@@ -73,67 +100,75 @@ class Result:
 
         Returns
         -------
-        Y_new (n_new, m): ndarray, or the array ``Y`` of the Zarr group at ``out``. Where Y is the
-        sketch itself (``m`` was given), rows of X give the rows of Y again, to the last bit, and
-        new rows are as good as old ones. Where Y was cut to n columns (no ``m``), products of new
-        rows with old ones are kept, but of each new row only the part in the span of the old ones:
-        its norm and products of new rows with each other are not.
+        Y_new (n_new, m): as Y is, or the ``Y`` of the Zarr group at ``out``. Where Y is the sketch
+        itself (``m`` was given) or made of columns of X, rows of X give the rows of Y again, to the
+        last bit, and new rows are as good as old ones. Where a sketch was cut to n columns or fewer
+        (no ``m``), products of new rows with old ones are kept, but of each new row only the part
+        in the span of the old ones: products of new rows with each other are not.
 
         Raises
         ------
-        ParameterError : for method "exact", which keeps no map, and for another d.
+        ParameterError : for method "exact", which keeps no map, for another d, and where the
+            columns of X_new have other names, or another order, than those of X had.
         StreamSparseError : as ``sparsify``.
 
         Notes
         -----
-        One pass over X_new; memory as for the sketch of X_new.
+        One pass over X_new, for "sample" over the blocks that hold a kept column; memory as for the
+        sketch of X_new, or 3 n_new m cells for "sample".
         """
-        if self.operator is None:
+        if self.map is None and self.columns is None:
             raise ParameterError(
                 f"method {self.certificate.method!r} keeps no map for new rows: reduce with "
                 f'method="sketch", or stack the new rows under the old ones'
             )
         source = open_source(X_new, feature_axis=feature_axis, missing=missing)
-        if source.shape[1] != self.operator.d:
-            raise ParameterError(
-                f"new rows must have d = {self.operator.d:,} columns, not {source.shape[1]:,}"
-            )
+        self._check_features(source)
         if out is not None:
             check_output(Path(out), overwrite=overwrite, source_path=path_of(X_new, source))
         source.verify()
-        m = int(self.Y.shape[1])
         facts = Facts.of(source)
-        stream = plan_transform(
-            facts,
-            self.operator,
-            m=m,
-            projection_bytes=0 if self.projection is None else self.projection.nbytes,
-            memory_budget=parse_memory(memory),
-            has_output=out is not None,
-        )
+        run = self._plan_rows(facts, memory_budget=parse_memory(memory), has_output=out is not None)
         with show_progress(progress, label="transform", total=facts.used_bytes) as bar:
             execution = Execution(available_threads(), nonfinite == "zero", bar)
             if out is None:
-                return transform_rows(
-                    source,
-                    stream,
-                    execution,
-                    operator=self.operator,
-                    projection=self.projection,
-                    writer=None,
-                )
+                return run(source, execution, None)
             with staged(Path(out), overwrite=overwrite) as temporary:
-                writer = ResultWriter(temporary, source.shape[0], m)
-                transform_rows(
-                    source,
-                    stream,
-                    execution,
-                    operator=self.operator,
-                    projection=self.projection,
-                    writer=writer,
-                )
+                writer = ResultWriter(temporary)
+                run(source, execution, writer)
                 writer.finish({"schema": SCHEMA, "transform_of": self.certificate.to_dict()})
         return open_stored(Path(out)).Y
+
+    def _check_features(self, source: Source) -> None:
+        d = self.certificate.d
+        if source.shape[1] != d:
+            raise ParameterError(f"new rows must have d = {d:,} columns, not {source.shape[1]:,}")
+        theirs = source.feature_digest()
+        if None not in (self.feature_digest, theirs) and theirs != self.feature_digest:
+            raise ParameterError(
+                f"the columns of {source.name} have other names, or another order, than those that "
+                f"were reduced (digest {theirs}, not {self.feature_digest}); reorder them"
+            )
+
+    def _plan_rows(
+        self, facts: Facts, *, memory_budget: int, has_output: bool
+    ) -> Callable[[Source, Execution, ResultWriter | None], Any]:
+        """Return what maps the rows of a source with these facts, its reading planned."""
+        if self.map is not None:
+            row_map = self.map
+            stream = plan_row_map(
+                facts, row_map, memory_budget=memory_budget, has_output=has_output
+            )
+            return lambda source, execution, output: map_rows(
+                source, stream, execution, row_map=row_map, output=output
+            )
+        columns, weights = self.columns, self.weights
+        assert columns is not None
+        assert weights is not None
+        stream = plan_columns(facts, columns, memory_budget=memory_budget)
+        return lambda source, execution, output: pick_columns(
+            source, stream, execution, columns=columns, weights=weights, output=output
+        )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the result as a Zarr group, beside its target and renamed when complete.
@@ -151,21 +186,30 @@ class Result:
         """
         check_output(Path(path), overwrite=overwrite, source_path=None)
         with staged(Path(path), overwrite=overwrite) as temporary:
-            writer = ResultWriter(temporary, *self.Y.shape)
-            step = max(1, (8 << 20) // (8 * self.Y.shape[1]))
-            for start in range(0, self.Y.shape[0], step):
-                writer.write_rows(start, self.Y[start : start + step])
+            writer = ResultWriter(temporary)
+            if is_sparse(self.Y):
+                writer.write_sparse(self.Y)
+            else:
+                writer.start(*self.Y.shape)
+                step = chunk_rows(self.Y)
+                for start in range(0, self.Y.shape[0], step):
+                    writer.write_rows(start, self.Y[start : start + step])
             finish_writing(writer, self)
 
     def __repr__(self) -> str:
         """Return the certificate's lines; computes nothing."""
-        return f"Result\n{self.certificate}"
+        of = f" of {self.plan.queries:,} queries and their keys" if self.is_pair else ""
+        return f"Result{of}\n{self.certificate}"
 
 
 def finish_writing(writer: ResultWriter, result: Result) -> None:
     """Write everything but Y, the attributes last."""
-    for name in ("columns", "weights", "projection"):
-        values = getattr(result, name)
+    projection = None if result.map is None else result.map.projection
+    for name, values in (
+        ("columns", result.columns),
+        ("weights", result.weights),
+        ("projection", projection),
+    ):
         if values is not None:
             writer.write_array(name, values)
     writer.finish(
@@ -173,7 +217,9 @@ def finish_writing(writer: ResultWriter, result: Result) -> None:
             "schema": SCHEMA,
             "certificate": result.certificate.to_dict(),
             "plan": result.plan.to_dict(),
-            "operator": None if result.operator is None else result.operator.to_dict(),
+            "map": None if result.map is None else result.map.to_dict(),
+            "curve": [point.to_dict() for point in result.curve],
+            "feature_digest": result.feature_digest,
         }
     )
 
@@ -186,15 +232,16 @@ def from_stored(stored: StoredResult) -> Result:
             "this group holds transformed rows, not a result with a certificate"
         )
     try:
-        operator = attributes["operator"]
+        row_map = attributes["map"]
         return Result(
             Y=stored.Y,
             certificate=Certificate.from_dict(attributes["certificate"]),
             plan=Plan.from_dict(attributes["plan"]),
             columns=stored.columns,
             weights=stored.weights,
-            operator=None if operator is None else SparseSign.from_dict(operator),
-            projection=stored.projection,
+            map=None if row_map is None else RowMap.from_dict(row_map, stored.projection),
+            curve=tuple(CurvePoint(**point) for point in attributes["curve"]),
+            feature_digest=attributes["feature_digest"],
         )
     except (KeyError, TypeError) as error:
         raise UnsupportedInputError(f"the attributes of the result lack {error}") from error

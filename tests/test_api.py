@@ -69,9 +69,10 @@ def test_sparsify__sketch_with_m_is_X_times_S(X):
 
 
 def test_sparsify__sketch_without_m_keeps_at_most_n_columns_and_nothing_is_lost(X):
-    result = ss.sparsify(X, "sketch")
+    result = ss.sparsify(X, "sketch", target="spectral")
     M = result.plan.sketch_columns
-    assert M == 16 * 40
+    # The smallest s 64 2^k that is at least 16 n.
+    assert M == 1024
     assert result.Y.shape == (40, 40)
     sketched = ss.sparsify(X, "sketch", m=M)
     F = sketched.Y @ sketched.Y.T
@@ -89,8 +90,9 @@ def test_sparsify__certifies_what_it_did_on_every_kind_of_matrix(kind, method):
         (result.certificate.entry_error, again.entry_error),
         (result.certificate.attention_error, again.attention_error),
     ):
-        # Two exact computations of one number: float32 tiles against the same tiles.
-        assert mine.value == pytest.approx(check.value, rel=1e-6, abs=1e-6)
+        # One number computed twice from float32 tiles: each is off, or includes, 257 u32 of r.
+        allowed = 2 * 257 * float(np.finfo(np.float32).eps)
+        assert mine.value == pytest.approx(check.value, rel=1e-6, abs=allowed)
     if method == "exact":
         assert result.certificate.entry_error.value <= 2e-5
 
@@ -163,7 +165,7 @@ def test_sparsify__the_gram_estimate_is_unbiased():
 
 def test_sparsify__warns_when_the_measured_error_exceeds_epsilon():
     X = strategies.matrix_from_spectrum(100, 2000, np.ones(100))
-    with pytest.warns(ss.StreamSparseWarning, match="not within epsilon"):
+    with pytest.warns(ss.StreamSparseWarning, match="not epsilon"):
         ss.sparsify(X, "sketch", epsilon=0.001, target="attention")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -178,7 +180,8 @@ def test_sparsify__writes_what_it_returns(X, tmp_path):
     np.testing.assert_array_equal(loaded.Y[:], ss.sparsify(X, "sketch").Y)
     assert loaded.certificate == result.certificate
     assert loaded.plan == result.plan
-    assert loaded.operator == result.operator
+    assert loaded.map.to_dict() == result.map.to_dict()
+    np.testing.assert_array_equal(loaded.map.projection, result.map.projection)
     assert json.dumps(loaded.certificate.to_dict())
     assert [path.name for path in tmp_path.iterdir()] == ["y.zarr"]
 
@@ -221,9 +224,10 @@ def test_certify__measures_any_Y_on_the_rows_asked_for(X, rows):
     Y = ss.sparsify(X, "sketch", m=64).Y
     certificate = ss.certify(X, Y, rows=rows)
     exact = ss.certify(X, Y, exact=True)
-    assert certificate.checked_rows == {None: 32, 7: 7}.get(rows if rows != [0, 3, 39] else 0, 3)
+    assert certificate.checked_rows == {None: 40, 7: 7}.get(rows if rows != [0, 3, 39] else 0, 3)
     assert certificate.entry_error.value <= exact.entry_error.value * (1 + 1e-6)
-    assert certificate.entry_error.kind == "estimate"
+    assert certificate.entry_error.kind == ("exact" if rows is None else "estimate")
+    assert (certificate.errors.most_rows_entry is not None) == (rows == 7)
     assert exact.spectral_error.kind == "exact"
 
 
@@ -291,7 +295,7 @@ def test_open_source__tells_shape_dtype_nnz_grid_and_blocks(tmp_path):
     np.testing.assert_array_equal(np.concatenate(blocks, axis=1), stored[:])
 
 
-@pytest.mark.parametrize("argument", [{"resume": True}, {"strict": True}, {"algorithm": "bss"}])
+@pytest.mark.parametrize("argument", [{"resume": True}, {"algorithm": "bss"}])
 def test_sparsify__refuses_what_this_version_cannot_do(X, argument):
     with pytest.raises(ss.ParameterError, match="not available in this version"):
         ss.sparsify(X, **argument)

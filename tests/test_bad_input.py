@@ -182,7 +182,7 @@ def listing(folder):
 
 
 @pytest.mark.parametrize("name", INPUTS)
-@pytest.mark.parametrize("method", ["sketch", "exact"])
+@pytest.mark.parametrize("method", ["sketch", "exact", "sample"])
 def test_sparsify__refuses(tmp_path, name, method):
     make, error, message = INPUTS[name]
     X = make(tmp_path)
@@ -203,18 +203,22 @@ def test_sparsify__reads_missing_chunks_as_the_fill_value_when_told_to(tmp_path)
 
 
 @pytest.mark.parametrize("storage", [np.asarray, scipy.sparse.csr_array, scipy.sparse.csc_array])
-@pytest.mark.parametrize("method", ["sketch", "exact"])
+@pytest.mark.parametrize("method", ["sketch", "exact", "sample"])
 def test_sparsify__reads_nan_as_zero_when_told_to(storage, method):
     clean = nan_at(0.0)
     X = storage(nan_at(np.nan))
     result = ss.sparsify(X, method, nonfinite="zero")
     expected = ss.sparsify(storage(clean), method)
-    np.testing.assert_array_equal(result.Y, expected.Y)
+    np.testing.assert_array_equal(dense(result.Y), dense(expected.Y))
+
+
+def dense(Y):
+    return Y.toarray() if scipy.sparse.issparse(Y) else Y
 
 
 def test_sparsify__refuses_a_small_budget_with_both_numbers_and_the_remedy(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((3000, 100), np.float32))
-    for method in ("exact", "sketch"):
+    for method in ("exact", "sketch", "sample"):
         with pytest.raises(ss.BudgetTooSmallError, match=r"needs .* but the budget is .*; raise"):
             ss.sparsify(tmp_path / "x.npy", method, memory="50 MiB")
     assert listing(tmp_path) == ["x.npy"]
@@ -241,8 +245,8 @@ def test_sparsify__leaves_nothing_behind_when_interrupted(tmp_path, monkeypatch,
     def interrupted(*_args, **_kwargs):
         raise error
 
-    monkeypatch.setattr("streamsparse.api.reduce.measure_sampled", interrupted)
-    monkeypatch.setattr("streamsparse.api.reduce.results.finish_writing", interrupted)
+    monkeypatch.setattr("streamsparse.methods.measuring.measure_exactly", interrupted)
+    monkeypatch.setattr("streamsparse.api.running.results.finish_writing", interrupted)
     with pytest.raises(error):
         ss.sparsify(np.ones((5, 50)), "sketch", m=8, out=tmp_path / "y.zarr")
     assert listing(tmp_path) == []
@@ -255,6 +259,14 @@ def test_sparsify__leaves_nothing_behind_when_interrupted(tmp_path, monkeypatch,
         ({"nonfinite": "ignore"}, "nonfinite must be one of"),
         ({"progress": "always"}, "progress must be one of"),
         ({"m": 51}, "m must be at most d"),
+        ({"m": 51, "method": "sample"}, "m must be at most d"),
+        ({"strict": 1}, "strict must be True or False"),
+        ({"target": "logits"}, "target must be one of"),
+        ({"m": 5, "epsilon": 0.5, "method": "sample"}, "m or epsilon"),
+        (
+            {"method": "sketch", "strict": True, "epsilon": 0.5, "target": "spectral"},
+            r"strict needs n \(n \+ 1\) / \(epsilon\^2 delta\) = 12,000 columns, more than d = 50",
+        ),
     ],
 )
 def test_sparsify__names_the_bad_argument(argument, message):

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from streamsparse.api.arguments import check_feature_axis
+from streamsparse.errors import ParameterError
 from streamsparse.result import Result, from_stored
 from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source as open_any_source
-from streamsparse.storing.zarr_write import open_result as open_stored
+from streamsparse.sources.stacked import StackedSource
+from streamsparse.storing.result_store import open_result as open_stored
 
 
 def open_source(obj: Any, feature_axis: int = 1) -> Source:
@@ -41,6 +43,24 @@ def open_source(obj: Any, feature_axis: int = 1) -> Source:
     return open_any_source(obj, feature_axis=check_feature_axis(feature_axis), missing="error")
 
 
+def open_pair(pair: Any, *, feature_axis: int, missing: str) -> StackedSource:
+    """Open queries and keys, a tuple (Q, K), as one source with the queries above the keys."""
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise ParameterError(
+            f"queries and keys must be a tuple (Q, K), not a {type(pair).__name__}"
+        )
+    above, below = (open_any_source(X, feature_axis=feature_axis, missing=missing) for X in pair)
+    return StackedSource(above, below)
+
+
+def check_queries(source: StackedSource, queries: int) -> None:
+    """Refuse queries and keys that are not cut where the reduced ones were."""
+    if source.above.shape[0] != queries:
+        raise ParameterError(
+            f"{queries:,} queries were reduced, but Q has {source.above.shape[0]:,} rows"
+        )
+
+
 def load(path: str | Path) -> Result:
     """Open a saved result.
 
@@ -50,7 +70,8 @@ def load(path: str | Path) -> Result:
 
     Returns
     -------
-    A :class:`Result` whose Y is the zarr.Array on disk; nothing of Y is read.
+    A :class:`Result` whose Y is the zarr.Array on disk, of which nothing is read (a sparse Y is
+    read whole).
 
     Raises
     ------

@@ -12,14 +12,17 @@ import numpy.typing as npt
 from streamsparse.checks import MAX_SEED, check_choice, check_count, check_open_interval
 from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.base import Request
+from streamsparse.methods.products import dense_rows, is_sparse
 from streamsparse.result import Result
 from streamsparse.sources.base import Array
 from streamsparse.units import parse_memory
 
-METHODS = ("auto", "sketch", "exact")
-TARGETS = ("attention", "entries", "spectral")
+METHODS = ("auto", "sketch", "sample", "exact")
+TARGETS = ("attention", "entries", "spectral", "regularised")
 POLICIES = {"missing": ("error", "fill"), "nonfinite": ("error", "zero")}
-_LATER_METHODS = ("sample", "select")
+# Rarer than anything there is; what is left of it is still a number when it is shared out.
+SMALLEST_DELTA = 1e-280
+_LATER_METHODS = ("select",)
 
 
 def check_request(
@@ -34,7 +37,9 @@ def check_request(
     memory: int | str,
     feature_axis: int,
     s: int,
+    strict: bool,
     has_output: bool,
+    queries: int | None = None,
 ) -> Request:
     """Return the request, every parameter checked; ParameterError names the first bad one."""
     if method in _LATER_METHODS:
@@ -56,14 +61,23 @@ def check_request(
         m=m,
         epsilon=epsilon,
         target=target,
-        delta=check_open_interval("delta", delta, low=0, high=1),
+        delta=max(SMALLEST_DELTA, check_open_interval("delta", delta, low=0, high=1)),
         beta=check_beta(beta),
         seed=check_count("seed", seed, low=0, high=MAX_SEED),
         memory=parse_memory(memory),
         feature_axis=check_feature_axis(feature_axis),
         s=int(s),
+        strict=check_flag("strict", strict),
         has_output=has_output,
+        queries=queries,
     )
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return a bool; anything else is a mistake."""
+    if not isinstance(value, bool):
+        raise ParameterError(f"{name} must be True or False, not {value!r}")
+    return value
 
 
 def check_beta(beta: float) -> float:
@@ -102,20 +116,30 @@ def refuse_unavailable(**arguments: tuple[object, object]) -> None:
             )
 
 
-def check_of_Y_request(*, beta: float, seed: int, memory: int | str, feature_axis: int) -> Request:
+def check_of_Y_request(
+    *,
+    beta: float,
+    seed: int,
+    memory: int | str,
+    feature_axis: int,
+    delta: float,
+    queries: int | None = None,
+) -> Request:
     """Return the request of a check: only these parameters matter to it."""
     return check_request(
         method="exact",
         m=None,
         epsilon=None,
         target="attention",
-        delta=0.01,
+        delta=delta,
         beta=beta,
         seed=seed,
         memory=memory,
         feature_axis=feature_axis,
         s=8,
+        strict=False,
         has_output=False,
+        queries=queries,
     )
 
 
@@ -123,6 +147,8 @@ def check_matrix(name: str, values: npt.ArrayLike | Result) -> Array:
     """Return a real, finite matrix (n, m) in float64; of a result, its Y."""
     if isinstance(values, Result):
         values = values.Y
+    if is_sparse(values):
+        values = dense_rows(values)
     try:
         matrix = np.asarray(values)
     except ValueError as error:

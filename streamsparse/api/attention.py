@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from streamsparse.api.access import open_pair
 from streamsparse.api.arguments import check_beta, check_matrix, check_of_Y_request
 from streamsparse.dense.attention import masked, row_distances, softmax_rows
 from streamsparse.errors import ParameterError
-from streamsparse.methods.auto import make_check_plan
 from streamsparse.methods.base import Job
-from streamsparse.methods.exact import gram_of
+from streamsparse.methods.certify import plan_check
+from streamsparse.methods.exact import gram_pass
 from streamsparse.methods.run import with_planned_layout
 from streamsparse.result import Result
 from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution, available_threads
 from streamsparse.running.progress import show_progress
-from streamsparse.sources.base import Array
+from streamsparse.sources.base import Array, Source
 from streamsparse.sources.open import open_source as open_any_source
+
+# Who may look where: boolean, additive, or "causal" (row i looks at the columns up to i).
+Mask: TypeAlias = "npt.ArrayLike | Literal['causal'] | None"
 
 _CHUNK_ROWS = 256
 
 
 def attention(
-    Y: npt.ArrayLike | Result, beta: float = 1.0, mask: npt.ArrayLike | None = None
+    Y: npt.ArrayLike | Result, beta: float = 1.0, mask: Mask = None
 ) -> npt.NDArray[np.float64]:
     """Return softmax attention of the rows of Y: softmax(beta Y Y^T + mask), row by row.
 
     Parameters
     ----------
-    Y : shape (n, m), or a :class:`Result`.
+    Y : shape (n, m), or a :class:`Result`; one of queries and keys gives
+        softmax(beta Q K^T + mask).
     beta : scale of the logits, > 0.
-    mask : shape (n, n): boolean (True where a row may look), or additive (-inf where it may not).
+    mask : shape of the logits: boolean (True where a row may look), or additive (a bias, -inf where
+        it may not look); "causal": row i looks at columns 0 .. i, of a pair at the last ones where
+        there are more keys than queries.
 
     Returns
     -------
-    P (n, n) float64, rows sum to 1.
+    P float64, rows sum to 1: (n, n), or (queries, keys) of a pair.
 
     Raises
     ------
@@ -45,12 +52,12 @@ def attention(
 
     Notes
     -----
-    No pass over X. Memory: 3 n^2 cells.
+    No pass over X. Memory: 3 cells per logit.
     """
-    values = check_matrix("Y", Y)
+    queries, keys = _sides("Y", Y)
     beta = check_beta(beta)
-    allowed = _mask(mask, values.shape[0])
-    logits = beta * (values @ values.T)
+    logits = beta * (queries @ keys.T)
+    allowed = _mask(mask, logits.shape)
     return np.asarray(softmax_rows(masked(logits, allowed)))
 
 
@@ -58,7 +65,7 @@ def attention_error(
     X_or_G: Any,
     Y: npt.ArrayLike | Result,
     beta: float = 1.0,
-    mask: npt.ArrayLike | None = None,
+    mask: Mask = None,
     *,
     memory: int | str = "1 GiB",
     feature_axis: int = 1,
@@ -68,8 +75,9 @@ def attention_error(
     Parameters
     ----------
     X_or_G : the Gram matrix G (an ndarray of shape (n, n), symmetric up to rounding), or X:
-        anything :func:`open_source` takes.
-    Y : shape (n, m), or a :class:`Result`.
+        anything :func:`open_source` takes. For a pair: the tuple (Q, K), or Q K^T itself as an
+        ndarray of shape (queries, keys).
+    Y : shape (n, m), or a :class:`Result`, of queries and keys too.
     beta, mask : as for :func:`attention`.
     memory, feature_axis : as for :func:`sparsify`, used if X is given.
 
@@ -83,48 +91,76 @@ def attention_error(
 
     Notes
     -----
-    One pass over X, none if G is given. Memory: 2 n^2 cells, and as ``sparsify(X, "exact")`` if X
-    is given. Exact up to the rounding of G.
+    One pass over X, none if G is given. Memory: 2 cells per logit, and as ``sparsify(X, "exact")``
+    if X is given. Exact up to the rounding of G. Masks and biases cancel in the difference of the
+    logits: THEORY 1.6 bounds this by 2 tanh(beta max |E_ij| / 2) over the cells that are open.
     """
-    values = check_matrix("Y", Y)
-    n = values.shape[0]
+    queries, keys = _sides("Y", Y)
     beta = check_beta(beta)
-    allowed = _mask(mask, n)
-    G = _gram(X_or_G, memory=memory, feature_axis=feature_axis)
-    if G.shape[0] != n:
-        raise ParameterError(f"Y must have n = {G.shape[0]:,} rows like X, not {n:,}")
+    shape = (queries.shape[0], keys.shape[0])
+    allowed = _mask(mask, shape)
+    is_pair = isinstance(Y, Result) and Y.is_pair
+    G = _logits_of(X_or_G, shape, is_pair=is_pair, memory=memory, feature_axis=feature_axis)
+    if G.shape != shape:
+        raise ParameterError(f"Y must have the rows of X: {G.shape} products, not {shape}")
     largest = 0.0
-    for a in range(0, n, _CHUNK_ROWS):
+    for a in range(0, shape[0], _CHUNK_ROWS):
         rows = slice(a, a + _CHUNK_ROWS)
         distances = row_distances(
             G[rows],
-            values[rows] @ values.T,
+            queries[rows] @ keys.T,
             beta=beta,
             mask_rows=None if allowed is None else allowed[rows],
         )
         largest = max(largest, float(distances.max()))
-    return largest
+    # Rounding may add a hair to the largest distance there can be.
+    return min(largest, 2.0)
 
 
-def _gram(X_or_G: Any, *, memory: int | str, feature_axis: int) -> Array:
+def _sides(name: str, Y: npt.ArrayLike | Result) -> tuple[Array, Array]:
+    """Return (what looks, what is looked at), each a matrix."""
+    if isinstance(Y, Result) and Y.is_pair:
+        return check_matrix(f"{name}.Q", Y.Q), check_matrix(f"{name}.K", Y.K)
+    values = check_matrix(name, Y)
+    return values, values
+
+
+def _logits_of(
+    X_or_G: Any, shape: tuple[int, int], *, is_pair: bool, memory: int | str, feature_axis: int
+) -> Array:
+    """Return G, or Q K^T of a pair."""
+    if is_pair:
+        if isinstance(X_or_G, np.ndarray) and X_or_G.shape == shape:
+            return check_matrix("Q K^T", X_or_G)
+        stacked = open_pair(X_or_G, feature_axis=feature_axis, missing="error")
+        queries = stacked.above.shape[0]
+        return _gram(stacked, memory=memory, feature_axis=feature_axis)[:queries, queries:]
     if isinstance(X_or_G, np.ndarray) and _is_symmetric(X_or_G):
-        return np.asarray(X_or_G, np.float64)
+        return check_matrix("G", X_or_G)
     source = open_any_source(X_or_G, feature_axis=feature_axis, missing="error")
-    request = check_of_Y_request(beta=1.0, seed=0, memory=memory, feature_axis=feature_axis)
+    return _gram(source, memory=memory, feature_axis=feature_axis)
+
+
+def _gram(source: Source, *, memory: int | str, feature_axis: int) -> Array:
+    request = check_of_Y_request(
+        beta=1.0, seed=0, memory=memory, feature_axis=feature_axis, delta=0.01
+    )
     threads = available_threads()
-    plan = make_check_plan(
+    plan = plan_check(
         Facts.of(source),
         request,
         m=1,
+        Y_bytes=0,
         checked_rows=source.shape[0],
         exact=True,
+        spectral=0,
         threads=threads,
     )
     source.verify()
     with show_progress(False, label="gram", total=0) as bar:
-        job = Job(source, plan, Execution(threads, False, bar), writer=None)
-        with with_planned_layout(job, temporary=None) as ready:
-            return gram_of(ready)[0]
+        job = Job(source, plan, Execution(threads, False, bar), output=None)
+        with with_planned_layout(job) as ready:
+            return gram_pass(ready)[0]
 
 
 def _is_symmetric(values: Array) -> bool:
@@ -132,16 +168,19 @@ def _is_symmetric(values: Array) -> bool:
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
         return False
     eps = np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0.0
+    values = values.astype(np.float64)
     asymmetry = float(np.abs(values - values.T).max())
     return asymmetry <= 256 * eps * float(np.abs(values).max())
 
 
-def _mask(mask: npt.ArrayLike | None, n: int) -> Array | None:
+def _mask(mask: Mask, shape: tuple[int, int]) -> Array | None:
     if mask is None:
         return None
+    if isinstance(mask, str):
+        return _causal(mask, shape)
     allowed = np.asarray(mask)
-    if allowed.shape != (n, n):
-        raise ParameterError(f"mask must have shape ({n}, {n}), not {allowed.shape}")
+    if allowed.shape != shape:
+        raise ParameterError(f"mask must have shape {shape}, not {allowed.shape}")
     if allowed.dtype != np.bool_:
         allowed = allowed.astype(np.float64)
         if np.isnan(allowed).any() or np.isposinf(allowed).any():
@@ -155,3 +194,13 @@ def _mask(mask: npt.ArrayLike | None, n: int) -> Array | None:
         row = int(np.flatnonzero(~open_cells.any(axis=1))[0])
         raise ParameterError(f"mask leaves row {row} nothing to look at")
     return allowed
+
+
+def _causal(mask: str, shape: tuple[int, int]) -> Array:
+    """Return who may look where if nobody looks ahead; the last query looks at the last key."""
+    if mask != "causal":
+        raise ParameterError(f"mask must be an array or 'causal', not {mask!r}")
+    ahead = shape[1] - shape[0]
+    if ahead < 0:
+        raise ParameterError(f"a causal mask needs a key per query: {shape[0]} and {shape[1]}")
+    return np.tri(shape[0], shape[1], ahead, dtype=bool)

@@ -9,25 +9,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streamsparse.api.access import check_queries, open_pair
 from streamsparse.api.arguments import (
+    check_flag,
     check_matrix,
     check_of_Y_request,
     check_policies,
 )
-from streamsparse.checks import check_count
+from streamsparse.checks import MAX_SEED, check_count
 from streamsparse.dense.certificate import Certificate
-from streamsparse.errors import ParameterError
-from streamsparse.methods.auto import make_check_plan
-from streamsparse.methods.base import SAMPLED_ROWS, Job, sample_rows
-from streamsparse.methods.certify import check_everything, check_rows
+from streamsparse.errors import NonFiniteError, ParameterError
+from streamsparse.methods.base import ALL_ROWS, SHARE_OF_ROWS, Job
+from streamsparse.methods.certify import check_everything, check_rows, plan_check
+from streamsparse.methods.measuring import scope_of
+from streamsparse.methods.products import memory_of, squared_row_norms
 from streamsparse.methods.run import with_planned_layout
 from streamsparse.result import Result
 from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution, available_threads, one_blas_thread
 from streamsparse.running.memory import PeakMemory
 from streamsparse.running.progress import show_progress
-from streamsparse.sources.base import Array
+from streamsparse.sketching.bounds import rows_for_share
+from streamsparse.sketching.draws import sample_rows
+from streamsparse.sources.base import Array, Source
 from streamsparse.sources.open import open_source as open_any_source
+from streamsparse.sources.stacked import StackedSource
 
 # Another sample than a run with the default seed, or with the seed next to it, has drawn.
 _FRESH_SEED = 0x5EED
@@ -38,8 +44,10 @@ def certify(
     result_or_Y: Any,
     rows: int | npt.ArrayLike | None = None,
     exact: bool = False,
+    spectral: int = 0,
     *,
     beta: float | None = None,
+    delta: float = 0.01,
     seed: int | None = None,
     memory: int | str = "1 GiB",
     feature_axis: int = 1,
@@ -51,12 +59,17 @@ def certify(
 
     Parameters
     ----------
-    X : anything :func:`open_source` takes, shape (n, d).
-    result_or_Y : a :class:`Result`, or an array Y (n, m) made by any means.
-    rows : how many rows to check, or which (indices in 0 .. n - 1); None for 32 at random.
-    exact : compute the exact Gram matrix and check every row and the spectral error.
+    X : anything :func:`open_source` takes, shape (n, d); the tuple (Q, K) where queries and keys
+        were reduced together, whose products are then compared.
+    result_or_Y : a :class:`Result`, or an array Y (n, m), dense or sparse, made by any means.
+    rows : how many random rows to check, or which (indices in 0 .. n - 1); None for all of 256 or
+        fewer, else for enough to speak about 95 % of the rows.
+    exact : compute the exact Gram matrix and check every row, and the spectral errors.
+    spectral : passes, 1 .. 8, that bound the spectral error by 64 probes through the inverse root
+        of Y Y^T; more passes make the bound sharper. 0 for none. Exact where n is at most 256.
     beta : scale of the logits, > 0; None takes the result's, or 1.
-    seed : which random rows; None takes others than the run itself checked.
+    delta : allowed probability that a bound fails, for each bound by itself, in (0, 1).
+    seed : which random rows and probes; None takes others than the run itself drew.
     memory, feature_axis, missing, nonfinite, progress : as for :func:`sparsify`.
 
     Returns
@@ -70,56 +83,98 @@ def certify(
 
     Notes
     -----
-    One pass over X. Memory: p n cells for p rows, n^2 for ``exact``.
-    Guarantee: distribution-free for sampled rows (THEORY 5.2): if all p are within a tolerance then
-    with confidence 1 - delta a share delta^(1/p) of all rows is.
+    One pass over X, or ``spectral`` if that is more. Memory: p n cells for p rows, n^2 for
+    ``exact`` and ``spectral``.
+    Guarantee: distribution-free for random rows (THEORY 5.2): with confidence 1 - delta a share
+    delta^(1/p) of all rows is no worse than the worst of p. Every row, and the mean square, by 16
+    Gaussian probes (5.1). Spectral: eta >= ||K||, K = L^-1 G L^-T - I with Y Y^T = L L^T, by the
+    smaller of a Frobenius and a fourth-moment bound of K^passes; epsilon = eta / (1 - eta) (5.4),
+    or None where eta reaches 1. Exact numbers include the rounding of float32 products.
     """
     started = time.perf_counter()
-    Y = result_or_Y.Y if isinstance(result_or_Y, Result) else result_or_Y
-    if not isinstance(result_or_Y, Result):
-        Y = check_matrix("Y", Y)
-    earlier = result_or_Y.certificate if isinstance(result_or_Y, Result) else None
+    is_result = isinstance(result_or_Y, Result)
+    Y = result_or_Y.Y if is_result else check_matrix("Y", result_or_Y)
+    earlier = result_or_Y.certificate if is_result else None
+    queries = result_or_Y.plan.queries if is_result else None
     if beta is None:
         beta = 1.0 if earlier is None else earlier.beta
     if seed is None:
-        seed = _FRESH_SEED if earlier is None else (earlier.seed + _FRESH_SEED) % 2**64
+        seed = 0 if earlier is None else earlier.seed
     check_policies(missing=missing, nonfinite=nonfinite)
-    source = open_any_source(X, feature_axis=feature_axis, missing=missing)
+    request = check_of_Y_request(
+        beta=beta,
+        # Never what a run with this seed has drawn, and may have chosen Y by.
+        seed=(check_count("seed", seed, low=0, high=MAX_SEED) + _FRESH_SEED) % (MAX_SEED + 1),
+        memory=memory,
+        feature_axis=feature_axis,
+        delta=delta,
+        queries=queries,
+    )
+    if queries is None and isinstance(X, tuple):
+        raise ParameterError("this Y is not of queries and keys: give X itself, not a tuple")
+    open_X = open_any_source if queries is None else open_pair
+    source: Source = open_X(X, feature_axis=feature_axis, missing=missing)
     if len(Y.shape) != 2 or Y.shape[0] != source.shape[0]:
         raise ParameterError(
             f"Y must have shape (n, m) with n = {source.shape[0]:,} rows, not {tuple(Y.shape)}"
         )
-    request = check_of_Y_request(beta=beta, seed=seed, memory=memory, feature_axis=feature_axis)
+    if queries is not None and isinstance(source, StackedSource):
+        check_queries(source, queries)
     n, m = int(Y.shape[0]), int(Y.shape[1])
-    sample = np.arange(n) if exact else _rows_to_check(rows, n=n, seed=request.seed)
+    if not np.isfinite(squared_row_norms(Y).sum()):
+        raise NonFiniteError("the squares of Y overflow float64; scale X and Y down")
+    # True asks for one pass.
+    passes = int(spectral) if isinstance(spectral, bool) else spectral
+    spectral = check_count("spectral", passes, low=0, high=8)
+    if check_flag("exact", exact) and (rows is not None or spectral):
+        raise ParameterError("exact=True checks every row: leave out rows and spectral")
+    exact = exact or (spectral > 0 and n <= ALL_ROWS and rows is None)
+    looking = n if queries is None else queries
+    sample = np.arange(n)
+    if not exact:
+        sample = _rows_to_check(rows, n=n, looking=looking, seed=request.seed, delta=request.delta)
     threads = available_threads()
     facts = Facts.of(source)
-    plan = make_check_plan(
-        facts, request, m=m, checked_rows=sample.size, exact=exact, threads=threads
+    plan = plan_check(
+        facts,
+        request,
+        m=m,
+        Y_bytes=memory_of(Y),
+        checked_rows=sample.size,
+        exact=exact,
+        spectral=spectral,
+        threads=threads,
     )
     source.verify()
+    scans = 1 if exact else max(1, spectral)
     with (
         one_blas_thread(),
         PeakMemory() as peak,
-        show_progress(progress, label="certify", total=facts.used_bytes) as bar,
+        show_progress(progress, label="certify", total=scans * facts.used_bytes) as bar,
     ):
-        execution = Execution(threads, nonfinite == "zero", bar)
-        job = Job(source, plan, execution, writer=None)
-        if exact:
-            with with_planned_layout(job, temporary=None) as ready:
-                errors, norms = check_everything(ready, np.asarray(Y[:], np.float64))
-        else:
-            errors, norms = check_rows(job, Y, sample)
+        job = Job(source, plan, Execution(threads, nonfinite == "zero", bar), output=None)
+        with with_planned_layout(job) as ready:
+            if exact:
+                errors, seen = check_everything(ready, Y)
+            else:
+                are_random = rows is None or isinstance(rows, Integral)
+                errors, seen = check_rows(
+                    ready, Y, sample, spectral=spectral, delta=delta if are_random else None
+                )
     return Certificate(
-        n=plan.n,
+        n=n,
         d=plan.d,
         m=m,
         method="given" if earlier is None else earlier.method,
         seed=plan.seed if earlier is None else earlier.seed,
         beta=plan.beta,
-        r=float(norms.max()),
-        trace=float(norms.sum()),
+        r=scope_of(plan, source, seen.squared_norms).r,
+        trace=seen.trace,
         errors=errors,
+        target=None,
+        epsilon=None,
+        met=None,
+        queries=queries,
         passes=plan.stream.passes,
         bytes_read=plan.stream.bytes_to_read,
         peak_memory_bytes=peak.sample(),
@@ -128,11 +183,18 @@ def certify(
     )
 
 
-def _rows_to_check(rows: int | npt.ArrayLike | None, *, n: int, seed: int) -> Array:
-    if rows is None or isinstance(rows, Integral):
-        count = min(n, SAMPLED_ROWS) if rows is None else check_count("rows", rows, low=1, high=n)
-        return sample_rows(n=n, count=count, seed=seed)
+def _rows_to_check(
+    rows: int | npt.ArrayLike | None, *, n: int, looking: int, seed: int, delta: float
+) -> Array:
+    if rows is None:
+        if n <= ALL_ROWS:
+            return np.arange(n)
+        count = min(looking, rows_for_share(share=SHARE_OF_ROWS, delta=delta))
+        return sample_rows(n=looking, count=count, seed=seed)
+    if isinstance(rows, Integral):
+        count = check_count("rows", rows, low=1, high=looking)
+        return sample_rows(n=looking, count=count, seed=seed)
     chosen = np.unique(np.asarray(rows))
-    if chosen.size == 0 or chosen.dtype.kind not in "iu" or chosen[0] < 0 or chosen[-1] >= n:
-        raise ParameterError(f"rows must be integers between 0 and n - 1 = {n - 1:,}")
+    if chosen.size == 0 or chosen.dtype.kind not in "iu" or chosen[0] < 0 or chosen[-1] >= looking:
+        raise ParameterError(f"rows must be integers between 0 and {looking - 1:,}, not {rows!r}")
     return chosen.astype(np.int64)

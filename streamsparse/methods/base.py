@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
 
-import numpy as np
-
-from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
 from streamsparse.dense.certificate import Errors
 from streamsparse.running.local import Execution
-from streamsparse.running.pieces import prepare
 from streamsparse.running.plan import Plan
-from streamsparse.running.stream import Stream
-from streamsparse.sketching.run_hash import SparseSign, hash_words
-from streamsparse.sources.base import Array, Block, DenseBlock, Interval, Source
+from streamsparse.sketching.row_map import RowMap
+from streamsparse.sources.base import Array, Source
 
-# Rows of the error that are computed exactly: every row up to 256, else 32 of them. If all 32 are
-# within a tolerance, then with 95 % confidence 91 % of all rows are (THEORY 5.2).
+# Every row of the error is computed up to ALL_ROWS of them; else enough to speak about this share
+# of the rows, with confidence 1 - delta (THEORY 5.2: 90 rows at delta = 0.01).
 ALL_ROWS = 256
-SAMPLED_ROWS = 32
-_SAMPLE_STREAM = 1 << 32
+SHARE_OF_ROWS = 0.95
+# Gaussian vectors in the pass: they bound the length of a row of E within a factor of 3.
+PROBES = 16
+# Where they must bound the norm of E: within a factor of 1.5 times the fourth root of the rank.
+REGULARISED_PROBES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the caller asked for, checked; the names are those of ``sparsify``."""
+    """What the caller asked for, checked; the names are those of ``sparsify``.
+
+    ``queries``: rows [0, queries) look at the rows from there on; None where all look at all.
+    """
 
     method: str
     m: int | None
@@ -38,14 +39,29 @@ class Request:
     memory: int
     feature_axis: int
     s: int
+    strict: bool
     has_output: bool
+    queries: int | None = None
 
 
-class RowWriter(Protocol):
-    """Takes Y band by band, so that it need not fit in memory."""
+class Output(Protocol):
+    """Takes Y as it is made, so that it need not fit in memory."""
+
+    def start(self, n: int, m: int) -> None:
+        """Announce the shape of a dense Y; its rows come next."""
+        ...
 
     def write_rows(self, start: int, Y_rows: Array) -> None:
-        """Append the rows that begin at ``start``; bands come in order."""
+        """Append the rows that begin at ``start``; they come in order."""
+        ...
+
+    def write_sparse(self, Y: Any) -> None:
+        """Take a sparse Y, a scipy CSC array (n, m)."""
+        ...
+
+    @property
+    def Y(self) -> Any:
+        """Y as it can be read again: rows by index, and ``shape``."""
         ...
 
 
@@ -57,13 +73,54 @@ class Job:
     ----------
     source, plan : what to reduce and how.
     execution : threads, progress, what to do with NaN.
-    writer : takes Y band by band if the plan has several bands; None keeps Y in memory.
+    output : takes Y; None keeps it in memory.
+    scratch : folder for temporary files, None for the system's.
     """
 
     source: Source
     plan: Plan
     execution: Execution
-    writer: RowWriter | None
+    output: Output | None
+    scratch: Path | None = None
+
+
+# How a smaller Y comes out of a sketch.
+Way: TypeAlias = Literal["fold", "truncation"]
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """One candidate for Y and what was measured of it.
+
+    Attributes
+    ----------
+    m : its columns.
+    way : "fold" (a narrower sketch) or "truncation" (leading eigenvectors of the sketch's Gram).
+    error : its error in the sense of the target, as certified: for most rows, or for all; None
+        where nothing could be certified.
+    zero_error : the same for Y = 0; None where nobody measured it.
+    meets : whether the error is within epsilon.
+    """
+
+    m: int
+    way: Way
+    error: float | None
+    zero_error: float | None
+    meets: bool
+
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether it is better than Y = 0, as far as anybody knows."""
+        return self.zero_error is None or self.known_error < self.zero_error
+
+    @property
+    def known_error(self) -> float:
+        """The error, infinite where nothing could be certified."""
+        return float("inf") if self.error is None else self.error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the point as JSON-ready values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,89 +129,19 @@ class Reduction:
 
     Attributes
     ----------
-    Y : (n, m), or None where the writer has it.
-    r, trace : max and sum of the squared row norms of X.
-    errors : what was measured; None where Y is on disk and G_I must be compared with it there.
-    operator : the S that was applied, None for "exact".
-    projection : (sketch columns, m) with Y = X S^T projection; None where Y is the sketch itself.
-    sample, G_I : sampled rows I, shape (p,), and the rows I of G, (p, n).
+    Y : (n, m): an ndarray, a scipy CSC array, or what the output reads.
+    r, trace : scale of the entries and sum of the squared row norms of X.
+    errors : what was measured.
+    map : from rows of X to rows of Y; None for methods that keep none.
+    columns, weights : of "sample": Y[:, k] = sqrt(weights[k]) X[:, columns[k]].
+    curve : the candidates that were measured, by m; empty where there was no choice.
     """
 
-    Y: Array | None
+    Y: Any
     r: float
     trace: float
-    errors: Errors | None
-    operator: SparseSign | None
-    projection: Array | None
-    sample: Array
-    G_I: Array
-
-
-def sample_rows(*, n: int, count: int, seed: int) -> Array:
-    """Return ``count`` different rows of n, sorted, drawn by a hash independent of S."""
-    if count >= n:
-        return np.arange(n)
-    words = hash_words(seed=seed, keys=np.arange(n, dtype=np.uint64), stream=_SAMPLE_STREAM)
-    return np.sort(np.argpartition(words, count)[:count])
-
-
-def hold_sample(source: Source, stream: Stream, sample: Array, *, zero: bool) -> HeldSample | None:
-    """Read the sampled rows of a source that is read by row bands, and keep them; else None.
-
-    Every unit of rows that holds a sampled row is read once, block by block.
-    """
-    if stream.bands == 1 or sample.size == 0:
-        return None
-    dense: list[Array] = []
-    sparse: list[tuple[Array, Array]] = []
-    n = source.shape[0]
-    unit = min(source.unit[0], n)
-    for start in np.unique(sample // unit * unit).tolist():
-        band = (start, min(start + unit, n))
-        chosen = sample[(sample >= band[0]) & (sample < band[1])] - start
-        picked = [
-            _pick_rows(prepare(source.read(band, columns), by_rows=True, zero=zero), chosen)
-            for columns in source.cut(band, stream.block_bytes)
-        ]
-        for parts in zip(*picked, strict=True):
-            if isinstance(parts[0], tuple):
-                indices, data = zip(*parts, strict=True)
-                sparse.append((np.concatenate(indices), np.concatenate(data)))
-            else:
-                dense.append(np.concatenate(parts))
-    if dense:
-        return HeldSample(dense=np.stack(dense), sparse=None, count=sample.size)
-    indptr = np.cumsum([0, *(indices.size for indices, _ in sparse)])
-    joined = tuple(np.concatenate(arrays) for arrays in zip(*sparse, strict=True))
-    return HeldSample(dense=None, sparse=(indptr, joined[0], joined[1]), count=sample.size)
-
-
-def _pick_rows(block: Block, rows: Array) -> list[Any]:
-    """Return copies of some rows of a prepared block: arrays, or (global columns, values)."""
-    if isinstance(block, DenseBlock):
-        return list(block.view()[rows])
-    extents = [slice(*block.indptr[row : row + 2]) for row in rows.tolist()]
-    return [
-        (block.indices[extent].astype(np.int64) + block.columns[0], block.data[extent].copy())
-        for extent in extents
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class HeldSample:
-    """The sampled rows of X in memory, dense (p, d) or compressed (indptr, indices, data)."""
-
-    dense: Array | None
-    sparse: tuple[Array, Array, Array] | None
-    count: int
-
-    def __call__(self, columns: Interval) -> Piece:
-        """Return the sampled rows of a column interval."""
-        if self.dense is not None:
-            return DensePiece((0, self.count), columns, self.dense, columns[0])
-        assert self.sparse is not None
-        indptr, indices, data = self.sparse
-        extents = np.array(
-            [a + np.searchsorted(indices[a:b], columns) for a, b in pairwise(indptr)]
-        ).T
-        return SparsePiece((0, self.count), columns, True, extents, indices, data, 0)
+    errors: Errors
+    map: RowMap | None = None
+    columns: Array | None = None
+    weights: Array | None = None
+    curve: tuple[CurvePoint, ...] = ()

@@ -1,128 +1,142 @@
-"""Method "sketch": Y = X S^T in one pass, or the smallest exact factor of it (THEORY 2.1, 2.6)."""
+"""Method "sketch": Y = X S^T in one pass, and what the dense stage may make of it (THEORY 2)."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
 
 from streamsparse.accumulators.base import Accumulator
+from streamsparse.accumulators.digest import DigestAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
+from streamsparse.accumulators.probes import ProbesAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
-from streamsparse.accumulators.tiles import STACK_BYTES, STACK_CELLS
-from streamsparse.dense.certificate import Errors, measure_sampled
-from streamsparse.dense.linalg import (
-    eigenpairs,
-    product_with_transpose,
-    rank_of,
-    scaled_vectors,
-)
-from streamsparse.kernels.norms import LANES
-from streamsparse.methods.base import Job, Reduction, hold_sample, sample_rows
-from streamsparse.methods.exact import measure_all
-from streamsparse.methods.rounding import rank_tolerance
-from streamsparse.running.facts import Facts
+from streamsparse.methods.base import Job, Reduction
+from streamsparse.methods.finish import Read, finish_sketch, keep_sketch
+from streamsparse.methods.held import hold_sample
+from streamsparse.methods.measuring import Seen
+from streamsparse.methods.rows_out import RowsOut
 from streamsparse.running.local import run_bands
-from streamsparse.running.spans import span_width
-from streamsparse.running.stream import Needs
+from streamsparse.running.plan import Plan
+from streamsparse.sketching.draws import PROBES, normals, sample_rows
+from streamsparse.sketching.row_map import RowMap
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.base import Array, Interval
+from streamsparse.storing.buckets import DenseBuckets
+from streamsparse.storing.scratch import scratch_folder
+
+# Takes (first row, sums, squared norms) of a band of rows that has been sketched.
+Take = Callable[[int, Array, Array], None]
 
 
-def sketch_needs(
-    facts: Facts, *, operator: SparseSign, checked_rows: int, factorises: bool
-) -> Needs:
-    """Return what a sketch with this operator asks of a pass.
-
-    ``factorises``: Y is replaced by n columns or fewer afterwards.
-    """
-    n, M, p = facts.n, operator.m, checked_rows
-    stacks = bool(p) and facts.nnz is None
-    finish = 8 * n * (M + 6 * p)
-    if factorises or p == n:
-        # Y, its Gram matrix, eigenvectors, workspace of eigh (2 n^2), and the projection.
-        finish = 8 * n * (2 * M + 6 * n)
-    return Needs(
-        state_cells=operator.padded_m + LANES + p,
-        band_cells=M + STACK_CELLS * stacks,
-        kept_cells=6 * p + 1,
-        result_cells=M,
-        scratch_bytes=2 * STACK_BYTES,
-        finish_bytes=finish,
-        span_width=span_width(d=facts.d, state_columns=M),
-        whole_columns=False,
+def operator_of(plan: Plan) -> SparseSign:
+    """Return the S of a plan."""
+    assert plan.sketch_columns is not None
+    assert plan.s is not None
+    assert plan.hash is not None
+    return SparseSign.make(
+        d=plan.d, m=plan.sketch_columns, s=plan.s, seed=plan.seed, hash=plan.hash
     )
+
+
+def rows_to_check(plan: Plan) -> Array:
+    """Return the rows of G to compute: random ones that look at others, or all there are."""
+    if plan.checked_rows == plan.n:
+        return np.arange(plan.n)
+    looking = plan.n if plan.queries is None else plan.queries
+    return sample_rows(n=looking, count=plan.checked_rows, seed=plan.seed)
 
 
 def reduce_by_sketch(job: Job) -> Reduction:
     """Run the pass and the dense finish."""
-    plan, source = job.plan, job.source
-    n, d = source.shape
-    assert plan.sketch_columns is not None
-    assert plan.s is not None
-    operator = SparseSign.make(d=d, m=plan.sketch_columns, s=plan.s, seed=plan.seed)
-    sample = sample_rows(n=n, count=plan.checked_rows, seed=plan.seed)
-    Y, norms, G_I = _stream(job, operator, sample)
-    r, trace = float(norms.max()), float(norms.sum())
-    projection = None
-    if plan.m != plan.sketch_columns:
-        assert Y is not None
-        Y, projection = factorise(Y)
-    errors = None if Y is None else _measure(job, Y, G_I, sample, r)
-    return Reduction(Y, r, trace, errors, operator, projection, sample, G_I)
+    operator = operator_of(job.plan)
+    with ExitStack() as stack:
+        if job.plan.m is not None and not job.plan.dense_stage and job.plan.epsilon is None:
+            return _keep_sketch(job, operator)
+        take, read = _sums_in_memory(job, operator)
+        if job.plan.stream.bands > 1 and job.output is not None:
+            take, read = _sums_on_disk(job, operator, stack)
+        seen, _ = sketch_pass(job, operator, take)
+        return finish_sketch(job, operator, seen, read)
 
 
-def _stream(job: Job, operator: SparseSign, sample: Array) -> tuple[Array | None, Array, Array]:
-    """Return (Y or None if the writer took it, squared norms (n,), the rows I of G (p, n))."""
-    source, stream = job.source, job.plan.stream
+def _keep_sketch(job: Job, operator: SparseSign) -> Reduction:
+    """Y is the sketch itself: each band goes to its place as soon as it is there."""
+    row_map = RowMap(operator, operator.m, exact_diagonal=job.plan.exact_diagonal)
+    rows = RowsOut(job.output, job.plan.n, operator.m)
+    seen, _ = sketch_pass(
+        job, operator, lambda start, sums, norms: rows.put(start, row_map.apply(sums, norms))
+    )
+    return keep_sketch(job, row_map, seen, rows.Y)
+
+
+def sketch_pass(
+    job: Job, operator: SparseSign, take: Take, *, with_digest: bool = False
+) -> tuple[Seen, Array | None]:
+    """Stream X once: hand the sums of every band to ``take``; return (what was seen, digest)."""
+    source, stream, plan = job.source, job.plan.stream, job.plan
     n = source.shape[0]
+    sample = rows_to_check(plan)
     held = hold_sample(source, stream, sample, zero=job.execution.zero_nonfinite)
+    probes = None
+    if plan.probes:
+        probes = normals(seed=plan.seed, rows=n, columns=plan.probes, stream=PROBES)
 
-    def accumulators(band: Interval) -> list[Accumulator]:
+    def accumulators(band: Interval) -> dict[str, Accumulator]:
         rows = band[1] - band[0]
-        made: list[Accumulator] = [
-            NormsAccumulator(rows=rows),
-            SketchAccumulator(rows=rows, operator=operator),
-        ]
+        made: dict[str, Accumulator] = {
+            "norms": NormsAccumulator(rows=rows),
+            "sums": SketchAccumulator(rows=rows, operator=operator),
+        }
         if sample.size:
-            made.append(
-                RowsAccumulator(rows=rows, sample=sample, held=held, block_dtype=source.block_dtype)
+            made["G_I"] = RowsAccumulator(
+                rows=rows, sample=sample, held=held, block_dtype=source.block_dtype
             )
+        if probes is not None:
+            made["G_probes"] = ProbesAccumulator(probes=probes, block_dtype=source.block_dtype)
+        if with_digest:
+            made["digest"] = DigestAccumulator(rows=rows)
         return made
 
-    Y = np.empty((n, operator.m)) if stream.bands > 1 and job.writer is None else None
-    norms, G_I = np.empty(n), np.empty((sample.size, n))
-    for (a, b), made, states in run_bands(
-        source, stream, job.execution, accumulators, by_rows=True
-    ):
-        norms[a:b], Y_band, *rest = (
-            accumulator.finish(state) for accumulator, state in zip(made, states, strict=True)
+    norms, G_I, G_probes = np.empty(n), np.empty((sample.size, n)), None
+    digest = np.empty(n, np.uint64) if with_digest else None
+    for (a, b), found in run_bands(source, stream, job.execution, accumulators, by_rows=True):
+        norms[a:b] = found["norms"]
+        take(a, found.pop("sums"), norms[a:b])
+        if sample.size:
+            G_I[:, a:b] = found["G_I"].T
+        G_probes = found.get("G_probes")
+        if digest is not None:
+            digest[a:b] = found["digest"]
+    return Seen(plan.d, norms, sample, G_I, probes, G_probes), digest
+
+
+def _sums_in_memory(job: Job, operator: SparseSign) -> tuple[Take, Read]:
+    kept = RowsOut(None, job.plan.n, operator.m)
+
+    def take(start: int, sums: Array, _: Array) -> None:
+        kept.put(start, sums)
+
+    return take, lambda rows: np.asarray(kept.Y[rows[0] : rows[1]])
+
+
+def _sums_on_disk(job: Job, operator: SparseSign, stack: ExitStack) -> tuple[Take, Read]:
+    """Keep the sketch in a temporary file: it is read again once for every fold."""
+    folder = stack.enter_context(
+        scratch_folder(
+            job.scratch,
+            needed=job.plan.stream.temporary_disk_bytes,
+            purpose=f"the sketch of {job.source.name}",
+            remedy="give m, or raise memory",
         )
-        if rest:
-            G_I[:, a:b] = rest[0].T
-        if stream.bands == 1:
-            Y = Y_band
-        elif Y is not None:
-            Y[a:b] = Y_band
-        elif job.writer is not None:
-            job.writer.write_rows(a, Y_band)
-    return Y, norms, G_I
+    )
+    shape = (job.plan.n, operator.m)
+    store = DenseBuckets(folder / "sums", shape, np.dtype(np.float64), operator.m)
+    stack.callback(store.close)
 
+    def take(start: int, sums: Array, _: Array) -> None:
+        store.put((start, start + sums.shape[0]), (0, operator.m), sums)
 
-def factorise(Y: Array) -> tuple[Array, Array]:
-    """Return (Z, P): Z = Y P has at most n columns and Z Z^T = Y Y^T up to rounding.
-
-    With C = Y Y^T = U Lambda U^T: Z = U Lambda^(1/2), P = Y^T U Lambda^(-1/2) (THEORY 2.6 b), over
-    the numerical rank of C.
-    """
-    values, vectors = eigenpairs(product_with_transpose(Y))
-    m = max(1, rank_of(values, rank_tolerance(Y.shape[0])))
-    safe = np.where(values[:m] > 0, values[:m], 1.0)
-    projection = Y.T @ (vectors[:, :m] / np.sqrt(safe))
-    return scaled_vectors(values, vectors, m), projection
-
-
-def _measure(job: Job, Y: Array, G_I: Array, sample: Array, r: float) -> Errors:
-    plan = job.plan
-    if sample.size == plan.n:
-        return measure_all(job, G_I, Y, r)
-    return measure_sampled(G_I=G_I, F_I=Y[sample] @ Y.T, r=r, beta=plan.beta)
+    return take, lambda rows: store.read(rows, 0)

@@ -1,38 +1,38 @@
-"""The map of an earlier sketch applied to new rows: Y_new = X_new S^T P, one pass."""
+"""The map of an earlier reduction applied to new rows, in one pass over them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from streamsparse.accumulators.base import Accumulator
 from streamsparse.accumulators.norms import NormsAccumulator
+from streamsparse.accumulators.picker import ColumnPicker
+from streamsparse.accumulators.picks import PICK_BYTES
+from streamsparse.accumulators.rules import GivenColumns
 from streamsparse.accumulators.sketch import SketchAccumulator
 from streamsparse.kernels.norms import LANES
-from streamsparse.methods.base import RowWriter
+from streamsparse.methods.base import Output
+from streamsparse.methods.picked import weighted_columns
+from streamsparse.methods.rows_out import RowsOut
 from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution, run_bands
 from streamsparse.running.spans import span_width
 from streamsparse.running.stream import Needs, Stream, plan_stream
-from streamsparse.sketching.run_hash import SparseSign
+from streamsparse.sketching.row_map import RowMap
 from streamsparse.sources.base import Array, Interval, Source
 
 
-def plan_transform(
-    facts: Facts,
-    operator: SparseSign,
-    *,
-    m: int,
-    projection_bytes: int,
-    memory_budget: int,
-    has_output: bool,
-) -> Stream:
+def plan_row_map(facts: Facts, row_map: RowMap, *, memory_budget: int, has_output: bool) -> Stream:
     """Decide how the new rows are read; the spans are those of the first reduction."""
+    operator, projection = row_map.operator, row_map.projection
     needs = Needs(
         state_cells=operator.padded_m + LANES,
-        band_cells=operator.m + 2 * m,
+        band_cells=2 * operator.m + 2 * row_map.m,
         kept_cells=0,
-        result_cells=m,
-        scratch_bytes=projection_bytes,
+        result_cells=row_map.m,
+        scratch_bytes=0 if projection is None else projection.nbytes,
         finish_bytes=0,
         span_width=span_width(d=facts.d, state_columns=operator.m),
         whole_columns=False,
@@ -40,31 +40,73 @@ def plan_transform(
     return plan_stream(facts=facts, needs=needs, memory_budget=memory_budget, has_output=has_output)
 
 
-def transform_rows(
+def map_rows(
+    source: Source, stream: Stream, execution: Execution, *, row_map: RowMap, output: Output | None
+) -> Any:
+    """Return Y_new (n_new, m)."""
+    rows = RowsOut(output, source.shape[0], row_map.m)
+
+    def accumulators(band: Interval) -> dict[str, Accumulator]:
+        count = band[1] - band[0]
+        return {
+            "norms": NormsAccumulator(rows=count),
+            "sums": SketchAccumulator(rows=count, operator=row_map.operator),
+        }
+
+    for (a, _), found in run_bands(source, stream, execution, accumulators, by_rows=True):
+        rows.put(a, row_map.apply(found["sums"], found["norms"]))
+    return rows.Y
+
+
+def plan_columns(facts: Facts, columns: Array, *, memory_budget: int) -> Stream:
+    """Decide how the columns that an earlier reduction kept are read of new rows."""
+    m = int(columns.size)
+    needs = Needs(
+        # The columns as picked, and Y made of them.
+        state_cells=LANES,
+        band_cells=0,
+        kept_cells=3 * m,
+        result_cells=0,
+        scratch_bytes=PICK_BYTES * m,
+        finish_bytes=0,
+        span_width=span_width(d=facts.d, state_columns=m),
+        whole_columns=True,
+    )
+    return plan_stream(facts=facts, needs=needs, memory_budget=memory_budget, has_output=False)
+
+
+def pick_columns(
     source: Source,
     stream: Stream,
     execution: Execution,
     *,
-    operator: SparseSign,
-    projection: Array | None,
-    writer: RowWriter | None,
-) -> Array | None:
-    """Return Y_new (n_new, m), or None if the writer took it."""
-    m = operator.m if projection is None else projection.shape[1]
-    Y = np.empty((source.shape[0], m)) if writer is None else None
+    columns: Array,
+    weights: Array,
+    output: Output | None,
+) -> Any:
+    """Return Y_new[:, k] = sqrt(weights[k]) X_new[:, columns[k]], reading no block without one."""
+    wanted = np.unique(columns)
 
-    def accumulators(band: Interval) -> list[Accumulator]:
-        rows = band[1] - band[0]
-        return [NormsAccumulator(rows=rows), SketchAccumulator(rows=rows, operator=operator)]
+    def is_wanted(interval: Interval) -> bool:
+        first, stop = np.searchsorted(wanted, interval)
+        return bool(first < stop)
 
-    for (a, b), made, states in run_bands(source, stream, execution, accumulators, by_rows=True):
-        _, Y_band = (
-            accumulator.finish(state) for accumulator, state in zip(made, states, strict=True)
+    def accumulators(_: Interval) -> dict[str, Accumulator]:
+        rule = GivenColumns(wanted)
+        picker = ColumnPicker(
+            rows=source.shape[0], rule=rule, block_dtype=source.block_dtype, vectors=None
         )
-        if projection is not None:
-            Y_band = Y_band @ projection
-        if writer is not None:
-            writer.write_rows(a, Y_band)
-        elif Y is not None:
-            Y[a:b] = Y_band
-    return Y
+        return {"norms": NormsAccumulator(rows=source.shape[0]), "picks": picker}
+
+    ((_, found),) = run_bands(
+        source, stream, execution, accumulators, by_rows=False, wanted=is_wanted
+    )
+    Y = weighted_columns(found["picks"], columns, weights, rows=source.shape[0])
+    if output is None:
+        return Y
+    if isinstance(Y, np.ndarray):
+        rows = RowsOut(output, *Y.shape)
+        rows.put(0, Y)
+        return rows.Y
+    output.write_sparse(Y)
+    return output.Y

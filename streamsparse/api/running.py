@@ -1,0 +1,157 @@
+"""One reduction, from a checked request and an open source to a Result."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+
+from streamsparse import result as results
+from streamsparse.dense.certificate import Certificate
+from streamsparse.errors import StreamSparseWarning
+from streamsparse.methods.auto import make_plan
+from streamsparse.methods.base import Job, Reduction, Request
+from streamsparse.methods.measuring import certified_error
+from streamsparse.methods.plans import ENTRY_TARGETS
+from streamsparse.methods.run import run_plan
+from streamsparse.result import Result
+from streamsparse.running.facts import Facts
+from streamsparse.running.local import Execution, available_threads
+from streamsparse.running.memory import PeakMemory
+from streamsparse.running.progress import show_progress
+from streamsparse.sources.base import Source
+from streamsparse.storing.commit import check_output, staged
+from streamsparse.storing.result_store import ResultWriter
+from streamsparse.units import format_bytes
+
+
+def reduce_source(
+    source: Source,
+    request: Request,
+    *,
+    out: Path | None,
+    overwrite: bool,
+    source_paths: list[Path | None],
+    progress: str | bool,
+    zero_nonfinite: bool,
+) -> Result:
+    """Plan, run, certify and, where ``out`` is given, commit; warn if epsilon was not met."""
+    started = time.perf_counter()
+    if out is not None:
+        for path in source_paths or [None]:
+            check_output(out, overwrite=overwrite, source_path=path)
+    facts = Facts.of(source)
+    plan = make_plan(facts, request, threads=available_threads())
+    source.verify()
+    if plan.stream.bands > 1:
+        # Rows are uneven: one that does not fit is refused here, before anything is read.
+        source.bands(plan.stream.band_rows, plan.stream.block_bytes)
+    scans = 2 if plan.method == "sample" else 1
+    with (
+        PeakMemory() as peak,
+        show_progress(progress, label=plan.method, total=scans * facts.used_bytes) as bar,
+    ):
+        execution = Execution(available_threads(), zero_nonfinite, bar)
+        if out is None:
+            job = Job(source, plan, execution, output=None)
+            result = _result(job, run_plan(job), started, peak)
+        else:
+            with staged(out, overwrite=overwrite) as temporary:
+                writer = ResultWriter(temporary)
+                job = Job(source, plan, execution, output=writer, scratch=out.parent)
+                result = _result(job, run_plan(job), started, peak)
+                results.finish_writing(writer, result)
+            result = results.with_stored(result, out)
+    _warn_if_missed(result)
+    return result
+
+
+def _result(job: Job, reduction: Reduction, started: float, peak: PeakMemory) -> Result:
+    plan = job.plan
+    met = None
+    if plan.epsilon is not None:
+        measured = certified_error(reduction.errors, plan.target)
+        met = None if measured is None else measured.value <= plan.epsilon
+    certificate = Certificate(
+        n=plan.n,
+        d=plan.d,
+        m=int(reduction.Y.shape[1]),
+        method=plan.method,
+        seed=plan.seed,
+        beta=plan.beta,
+        r=reduction.r,
+        trace=reduction.trace,
+        errors=reduction.errors,
+        target=None if plan.epsilon is None else plan.target,
+        epsilon=plan.epsilon,
+        met=met,
+        queries=plan.queries,
+        passes=plan.stream.passes,
+        bytes_read=plan.stream.bytes_to_read,
+        peak_memory_bytes=peak.sample(),
+        seconds=time.perf_counter() - started,
+        integrity=job.source.integrity,
+    )
+    return Result(
+        Y=reduction.Y,
+        certificate=certificate,
+        plan=plan,
+        columns=reduction.columns,
+        weights=reduction.weights,
+        map=reduction.map,
+        curve=reduction.curve,
+        feature_digest=job.source.feature_digest(),
+    )
+
+
+def _warn_if_missed(result: Result) -> None:
+    """Say so where epsilon is not certified: with the best found, and what would do.
+
+    And where memory left no room to measure anything: an answer without a certificate.
+    """
+    if result.certificate.checked_rows == 0:
+        warnings.warn(
+            f"nothing could be measured within {format_bytes(result.plan.memory_budget)}: the "
+            f"errors of Y are unknown; raise memory, or check it with certify",
+            StreamSparseWarning,
+            stacklevel=4,
+        )
+    if result.certificate.epsilon is not None and not result.certificate.met:
+        warnings.warn(_describe_miss(result), StreamSparseWarning, stacklevel=4)
+
+
+def _describe_miss(result: Result) -> str:
+    certificate, plan = result.certificate, result.plan
+    measured = certified_error(certificate.errors, plan.target)
+    if measured is None:
+        if certificate.checked_rows == 0:
+            what = "no row could be compared within memory; raise it"
+        elif plan.target in ENTRY_TARGETS:
+            what = f"only {plan.checked_rows:,} rows could be compared within memory; raise it"
+        elif plan.target == "spectral":
+            what = (
+                "ss.certify(X, result, spectral=3) bounds it in more passes, exact=True computes it"
+            )
+        else:
+            what = "raise memory for a wider sketch, or ss.certify(X, result, exact=True)"
+        return (
+            f"whether the {plan.target} error is within epsilon = {plan.epsilon:g} was not "
+            f"certified in this pass: {what}"
+        )
+    assert plan.epsilon is not None
+    text = (
+        f"the {plan.target} error is certified to be at most {measured.value:.3g}, not "
+        f"epsilon = {plan.epsilon:g}; this is the best found, with m = {certificate.m:,}"
+    )
+    remedies = ['use method="exact"']
+    columns = plan.sketch_columns or plan.most_columns
+    if columns is not None and plan.method != "exact":
+        # Errors of random methods fall as 1 / sqrt(columns).
+        ratio = min(measured.value / plan.epsilon, 1e9)
+        needed = columns * ratio**2
+        if needed <= plan.d:
+            memory = plan.stream.peak_memory_bytes * needed / columns
+            remedies.insert(
+                0, f"allow about {needed:,.0f} columns (memory={format_bytes(memory)!r})"
+            )
+    return f"{text}; {' or '.join(remedies)}"

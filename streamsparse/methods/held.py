@@ -1,0 +1,76 @@
+"""The sampled rows of a source that is read by row bands: read first, and kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
+from streamsparse.running.pieces import prepare
+from streamsparse.running.stream import Stream
+from streamsparse.sources.base import Array, Block, DenseBlock, Interval, Source
+
+
+def hold_sample(source: Source, stream: Stream, sample: Array, *, zero: bool) -> HeldSample | None:
+    """Read the sampled rows of a source that is read by row bands, and keep them; else None.
+
+    Every unit of rows that holds a sampled row is read once, block by block.
+    """
+    if stream.bands == 1 or sample.size == 0:
+        return None
+    dense: list[Array] = []
+    sparse: list[tuple[Array, Array]] = []
+    n = source.shape[0]
+    unit = min(source.unit[0], n)
+    for start in np.unique(sample // unit * unit).tolist():
+        band = (start, min(start + unit, n))
+        chosen = sample[(sample >= band[0]) & (sample < band[1])] - start
+        picked = [
+            _pick_rows(prepare(source.read(band, columns), by_rows=True, zero=zero), chosen)
+            for columns in source.cut(band, stream.block_bytes)
+        ]
+        for parts in zip(*picked, strict=True):
+            if isinstance(parts[0], tuple):
+                indices, data = zip(*parts, strict=True)
+                sparse.append((np.concatenate(indices), np.concatenate(data)))
+            else:
+                dense.append(np.concatenate(parts))
+    if dense:
+        return HeldSample(dense=np.stack(dense), sparse=None, count=sample.size)
+    indptr = np.cumsum([0, *(indices.size for indices, _ in sparse)])
+    joined = tuple(np.concatenate(arrays) for arrays in zip(*sparse, strict=True))
+    return HeldSample(dense=None, sparse=(indptr, joined[0], joined[1]), count=sample.size)
+
+
+def _pick_rows(block: Block, rows: Array) -> list[Any]:
+    """Return copies of some rows of a prepared block: arrays, or (global columns, values)."""
+    if isinstance(block, DenseBlock):
+        return list(block.view()[rows])
+    extents = [slice(*block.indptr[row : row + 2]) for row in rows.tolist()]
+    return [
+        (block.indices[extent].astype(np.int64) + block.columns[0], block.data[extent].copy())
+        for extent in extents
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSample:
+    """The sampled rows of X in memory, dense (p, d) or compressed (indptr, indices, data)."""
+
+    dense: Array | None
+    sparse: tuple[Array, Array, Array] | None
+    count: int
+
+    def __call__(self, columns: Interval) -> Piece:
+        """Return the sampled rows of a column interval."""
+        if self.dense is not None:
+            return DensePiece((0, self.count), columns, self.dense, columns[0])
+        assert self.sparse is not None
+        indptr, indices, data = self.sparse
+        extents = np.array(
+            [a + np.searchsorted(indices[a:b], columns) for a, b in pairwise(indptr)]
+        ).T
+        return SparsePiece((0, self.count), columns, True, extents, indices, data, 0)
