@@ -10,7 +10,6 @@ import click
 from streamsparse.cli.options import command_line, json_option, print_json
 from streamsparse.demo.report import Neighbours, Report, Run
 from streamsparse.demo.run import run_demo, run_dense_demo
-from streamsparse.methods.base import SAMPLED_ROWS
 from streamsparse.units import format_bytes, format_seconds
 
 _NAME_WIDTH = 24
@@ -88,7 +87,7 @@ def _describe_input(report: Report) -> Iterator[str]:
 
 def _table(runs: list[Run]) -> Iterator[str]:
     yield "                    bytes              peak  attention error   entry"
-    yield "method        m      read    time    memory  sampled all rows   error   Y = 0"
+    yield "method       m       read    time    memory  sampled all rows   error   Y = 0"
     for run in runs:
         c, check = run.certificate, run.check
         peak = "unknown" if c.peak_memory_bytes is None else format_bytes(c.peak_memory_bytes)
@@ -104,13 +103,13 @@ def _table(runs: list[Run]) -> Iterator[str]:
         ]
         cells = " ".join(f"{'-' if x is None else f'{x:.2g}':>{w}}" for x, w in _widths(numbers))
         yield (
-            f"{run.asked:<8}{c.m:>7,}{format_bytes(c.bytes_read):>10}"
+            f"{run.asked:<7}{c.m:>7,}{format_bytes(c.bytes_read):>11}"
             f"{format_seconds(c.seconds):>8}{peak:>11} {cells}"
         )
     yield textwrap.fill(
         "Errors are the largest row L1 distance of attention and max |E_ij| / r, by an "
         "independent pass over all rows; 'sampled' is what the run itself knew, from "
-        f"{SAMPLED_ROWS} rows of large inputs; "
+        "a random sample of rows of large inputs; "
         "'Y = 0' is the error of uniform attention.",
         80,
     )

@@ -17,7 +17,6 @@ from streamsparse.cli.options import (
     parameter_option,
     print_json,
 )
-from streamsparse.methods.base import SAMPLED_ROWS
 from streamsparse.sources.base import Source
 from streamsparse.storing.commit import read_marker
 from streamsparse.units import format_bytes
@@ -120,7 +119,7 @@ def _show_result(path: str, as_json: bool) -> None:
 
 
 def _show_transformed(path: str, certificate: dict[str, Any], as_json: bool) -> None:
-    from streamsparse.storing.zarr_write import open_result  # noqa: PLC0415 - imports zarr
+    from streamsparse.storing.result_store import open_result  # noqa: PLC0415 - imports zarr
 
     n, m = open_result(path).Y.shape
     if as_json:
@@ -142,8 +141,9 @@ def _print_lines(lines: list[tuple[str, str]]) -> None:
 @click.command(
     epilog="""\b
 Examples:
-  streamsparse certify X.zarr Y.zarr             32 rows at random, cheap
-  streamsparse certify X.zarr Y.zarr --exact     every row, n x n memory
+  streamsparse certify X.zarr Y.zarr                some rows, all by probes
+  streamsparse certify X.zarr Y.zarr --spectral 3   and the spectral error
+  streamsparse certify X.zarr Y.zarr --exact        every row, n x n memory
 """
 )
 @click.argument("source")
@@ -153,11 +153,27 @@ Examples:
 )
 @parameter_option(
     ss.certify,
+    "spectral",
+    "--spectral",
+    type=int,
+    metavar="PASSES",
+    help="Bound the spectral error, the sharper the more passes; n x n memory.",
+)
+@parameter_option(
+    ss.certify,
     "rows",
     "--rows",
     type=int,
     metavar="N",
-    help=f"How many rows to check, drawn at random.  [default: {SAMPLED_ROWS}]",
+    help="How many rows to check, drawn at random.  [default: for 95 % of all rows]",
+)
+@parameter_option(
+    ss.certify,
+    "delta",
+    "--delta",
+    type=float,
+    metavar="D",
+    help="Allowed probability that a bound fails.",
 )
 @parameter_option(
     ss.certify,

@@ -97,7 +97,8 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
         "method",
         "--method",
         type=click.Choice(METHODS),
-        help="sketch: random, fast. exact: from the Gram matrix. auto: the plan chooses.",
+        help="sketch: random, fast. sample: columns of X, two passes. exact: from the Gram "
+        "matrix. auto: the plan chooses exact or sketch.",
     ),
     parameter_option(sparsify, "m", "--m", type=int, metavar="N", help="Columns of Y."),
     parameter_option(
@@ -113,7 +114,8 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
         "target",
         "--target",
         type=click.Choice(TARGETS),
-        help="What --epsilon bounds: rows of softmax(beta G), entries / r, or Loewner.",
+        help="What --epsilon bounds: rows of softmax(beta G), entries / r, Loewner, or Loewner "
+        "relative to G + r I.",
     ),
     parameter_option(
         sparsify,
@@ -141,6 +143,13 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
         type=int,
         metavar="1|2|4|8",
         help="Nonzeros per column of the sketching matrix S.",
+    ),
+    parameter_option(
+        sparsify,
+        "strict",
+        "--strict",
+        is_flag=True,
+        help="Only what a theorem covers: 4-wise signs and its m; exact scores.",
     ),
     memory_option(sparsify),
     feature_axis_option(sparsify),

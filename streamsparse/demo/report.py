@@ -96,6 +96,14 @@ def find_violations(runs: Sequence[Run], memory: int) -> list[str]:
         for label, ours, exact, allowed in _compared(claimed, checked):
             if ours is not None and exact is not None and ours.value > exact.value + allowed:
                 found.append(f"{name} claims {label} {ours.value:.4g}, found {exact.value:.4g}")
+        found += [
+            f"{name} bounds {label} by {bound.value:.4g}, found {exact.value:.4g}"
+            for label, bound, exact in _bounded(claimed, checked)
+            if bound is not None
+            and bound.confidence is not None
+            and exact is not None
+            and exact.value > bound.value
+        ]
         worst = checked.attention_error
         if claimed.method == "exact" and not (worst and worst.value <= _LARGEST_EXACT_ERROR):
             found.append(f"{name} has an attention error above {_LARGEST_EXACT_ERROR:g}")
@@ -103,6 +111,18 @@ def find_violations(runs: Sequence[Run], memory: int) -> list[str]:
         if peak is not None and peak > memory:
             found.append(f"{name} held {format_bytes(peak)}, the budget was {format_bytes(memory)}")
     return found
+
+
+def _bounded(
+    claimed: ss.Certificate, checked: ss.Certificate
+) -> list[tuple[str, ss.Measure | None, ss.Measure | None]]:
+    """Return (label, bound of the run on every row, what the check found)."""
+    ours, theirs = claimed.errors, checked.errors
+    return [
+        ("the attention error", ours.all_rows_attention, theirs.attention),
+        ("the entry error", ours.all_rows_entry, theirs.entry),
+        ("the root mean square of entries", ours.rms_entry, theirs.rms_entry),
+    ]
 
 
 def _compared(

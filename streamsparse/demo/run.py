@@ -33,7 +33,8 @@ _SKETCH_COLUMNS = (256, 1024)
 _DENSE_COLUMNS = 1024
 _ROUND_COLUMNS = 2048
 _DENSE_CHUNK_BYTES = 8 << 20
-_WARM_UP_ROWS = 8
+# Enough rows for the kernels of sampled rows and probes to be compiled.
+_WARM_UP_ROWS = 300
 _WARM_UP_BYTES = 1 << 18
 
 Say = Callable[[str], None]
@@ -60,7 +61,12 @@ def run_demo(*, limit: int | None, say: Say) -> Report:
         source = ss.open_source(path)
         n, d = source.shape
         columns = [m for m in (*_SKETCH_COLUMNS, _round_up(n, _ROUND_COLUMNS)) if m < d]
-        asked = [("exact", None), *(("sketch", m) for m in columns), ("auto", None)]
+        asked = [
+            ("exact", None),
+            *(("sketch", m) for m in columns),
+            ("sample", None),
+            ("auto", None),
+        ]
         runs, results = _reduce_all(path, asked, MEMORY, say)
         Y = results["sketch", columns[-1]].Y
         after = _cosines(Y[chosen] @ Y.T, chosen, np.sqrt(np.einsum("ij,ij->i", Y, Y)))
@@ -181,7 +187,7 @@ def _round_up(count: int, step: int) -> int:
 
 def _warm_up(path: Path) -> None:
     """Compile what the runs will use, so that their seconds are their own."""
-    for method in ("exact", "sketch"):
+    for method in ("exact", "sketch", "sample"):
         result = ss.sparsify(path, method, progress=False)
     ss.certify(path, result, exact=True, progress=False)
 

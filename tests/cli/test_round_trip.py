@@ -22,7 +22,18 @@ CERTIFICATE = {
     "entry_error",
     "attention_error",
     "uniform_attention_error",
+    "regularised_error",
+    "rms_entry_error",
+    "most_rows_entry_error",
+    "most_rows_attention_error",
+    "all_rows_entry_error",
+    "all_rows_attention_error",
+    "bootstrap_entry_error",
     "checked_rows",
+    "target",
+    "epsilon",
+    "met",
+    "queries",
     "passes",
     "bytes_read",
     "peak_memory_bytes",
@@ -95,7 +106,7 @@ def test_round_trip__text_fits_80_columns_and_names_the_next_command(run, source
     shown = reduced.partition("next:")[2]
     program, *words = shlex.split(shown.replace("\\\n", " "))
     assert (program, words[0]) == ("streamsparse", "certify")
-    assert "all 6 rows were checked" in fits_80_columns(run(*words))
+    assert "all 6 rows were compared" in fits_80_columns(run(*words))
     fits_80_columns(run("info", "Y.zarr"))
 
 
@@ -189,3 +200,39 @@ def test_reduce__no_output_is_left_by_a_failed_run(run, X, tmp_path):
     assert result.stderr.startswith("streamsparse: error: ")
     assert [path.name for path in tmp_path.iterdir()] == ["bad.npy"]
     assert run("reduce", "bad.npy", "Y.zarr", "--nonfinite", "zero").exit_code == 0
+
+
+@pytest.mark.parametrize("source", ["X.npy", "sparse.zarr"], indirect=True)
+def test_sample__keeps_columns_and_maps_new_rows_through_them(run, source, X):
+    made = run("reduce", source, "Y.zarr", "--method", "sample", "--m", 40, *MEMORY)
+    text = fits_80_columns(made)
+    assert "method sample" in text
+    assert "2 passes" in text
+    result = ss.load("Y.zarr")
+    Y = result.Y.toarray() if source == "sparse.zarr" else result.Y[:]
+    np.testing.assert_array_equal(Y, X[:, result.columns] * np.sqrt(result.weights))
+    moved = parsed(run("transform", "Y.zarr", source, "Y2.zarr", "--json", *MEMORY))
+    assert moved == {"out": "Y2.zarr", "n": 6, "m": result.columns.size}
+
+
+@pytest.mark.parametrize("target", ["attention", "entries", "spectral", "regularised"])
+def test_reduce__says_whether_epsilon_was_met_for_every_target(run, tmp_path, target):
+    np.save("X.npy", np.random.default_rng(0).standard_normal((30, 4000)))
+    asked = ["--method", "sketch", "--epsilon", 0.4, "--target", target, "--beta", 1e-4]
+    made = run("reduce", "X.npy", "Y.zarr", "--json", *asked, *MEMORY)
+    certificate = parsed(made)["certificate"]
+    assert (certificate["target"], certificate["epsilon"]) == (target, 0.4)
+    assert certificate["met"] is ("warning" not in made.stderr)
+
+
+def test_certify__bounds_the_spectral_error_of_many_rows(run):
+    np.save("X.npy", np.random.default_rng(0).standard_normal((260, 3000)))
+    run("reduce", "X.npy", "Y.zarr", "--method", "exact", *MEMORY)
+    checked = parsed(
+        run("certify", "X.npy", "Y.zarr", "--spectral", 2, "--delta", 0.05, "--json", *MEMORY)
+    )
+    assert checked["spectral_error"]["kind"] == "bound"
+    assert checked["spectral_error"]["confidence"] == 0.95
+    assert checked["regularised_error"] == checked["spectral_error"]
+    assert checked["passes"] == 2
+    assert checked["checked_rows"] < 260
