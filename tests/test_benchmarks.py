@@ -44,7 +44,13 @@ def run(script, *arguments):
     )
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def marked(script):
+    # A process for each size and source takes its time.
+    marks = [pytest.mark.slow] if script.stem == "bench_memory" else []
+    return pytest.param(script, marks=marks, id=script.stem)
+
+
+@pytest.mark.parametrize("script", list(map(marked, SCRIPTS)))
 def test_benchmark__toy_run_prints_json_lines_and_a_table(script):
     if script.stem == "bench_memory" and not Path("/proc/self/status").exists():
         pytest.skip("anonymous memory is read from /proc")
