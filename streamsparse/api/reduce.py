@@ -130,7 +130,7 @@ def sparsify(
     s : nonzeros per column of S: 1, 2, 4 or 8. Fewer are faster; heavy columns need 8.
     strict : use only what a theorem covers, with its constant. "sketch": one 4-wise independent
         polynomial sign per column (s = 1) and m >= n (n + 1) / (epsilon^2 delta); "sample": scores
-        from the exact Gram matrix.
+        from the exact Gram matrix. A sketch of an m too small for the theorem promises nothing.
     algorithm : not available in this version.
 
     Returns
