@@ -17,6 +17,7 @@ from streamsparse.dense.measure import Scope, measure_exactly
 from streamsparse.dense.probes import regularised_bound, whitened_by_pairs
 from streamsparse.methods.base import ALL_ROWS, CurvePoint, Way
 from streamsparse.methods.measuring import Risk, Seen, certified_error, measure_rows
+from streamsparse.methods.products import CHUNK_BYTES
 from streamsparse.sketching.row_map import RowMap, diagonal_scale
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.base import Array, Interval
@@ -98,7 +99,7 @@ def fold_points(
 ) -> Iterator[CurvePoint]:
     """Yield one point per fold; ``read`` returns the sums of some rows of the sketch."""
     norms, sample = search.seen.squared_norms, search.seen.sample
-    n, step = norms.size, max(1, (4 << 20) // (8 * operator.m))
+    n, step = norms.size, max(1, CHUNK_BYTES // (8 * operator.m))
     for m in columns:
         row_map = RowMap(operator, m, exact_diagonal=search.exact_diagonal)
         # A budget may leave no row to check: then nothing is certified.

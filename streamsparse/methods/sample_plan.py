@@ -11,6 +11,7 @@ from streamsparse.errors import BudgetTooSmallError, ParameterError
 from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import ALL_ROWS, Request
 from streamsparse.methods.plans import (
+    COLUMNS_PER_ROW,
     DENSE_FLOPS,
     GRAM_FLOPS,
     SKETCH_ADDS,
@@ -32,7 +33,6 @@ from streamsparse.sketching.run_hash import MAX_RUN, SparseSign
 
 # The sketch that scores are read from: the subspace is kept within a factor of about two.
 _SKETCH_PER_ROW = 8
-_COLUMNS_PER_ROW = 16
 _ENTRY_BYTES = 16
 
 
@@ -105,7 +105,8 @@ def _wanted(facts: Facts, request: Request, *, is_exact: bool) -> tuple[int, str
     if request.m is not None:
         return request.m, "none", "an exact number of columns: the certificate says how good"
     if request.epsilon is None:
-        return min(d, _COLUMNS_PER_ROW * n), "none", "m not given: up to 16 n columns"
+        reason = f"m not given: up to {COLUMNS_PER_ROW} n columns"
+        return min(d, COLUMNS_PER_ROW * n), "none", reason
     if request.target == "attention" and request.strict:
         raise ParameterError(
             "strict: the columns that attention needs depend on r, unknown before the pass; "

@@ -11,6 +11,7 @@ from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Request
 from streamsparse.methods.choose import count_candidates
 from streamsparse.methods.plans import (
+    COLUMNS_PER_ROW,
     DENSE_FLOPS,
     ENTRY_TARGETS,
     SKETCH_ADDS,
@@ -36,8 +37,6 @@ from streamsparse.sketching.bounds import (
 )
 from streamsparse.sketching.run_hash import MAX_RUN, Hash, SparseSign
 
-# Without m or epsilon a sketch takes up to 16 n columns: spectral error about 1/2 (THEORY 2.3).
-COLUMNS_PER_ROW = 16
 # The attention error depends on r, unknown before the pass: an entry error of about 0.1 at least.
 _ATTENTION_COLUMNS = 8192
 # The entrywise bound is no theorem for s = 8: twice its columns leave room to fold down.
