@@ -9,7 +9,7 @@ from typing import Any
 
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import ParameterError, UnsupportedInputError
-from streamsparse.methods.base import CurvePoint
+from streamsparse.methods.base import CurvePoint, Selection
 from streamsparse.methods.products import chunk_rows, is_sparse
 from streamsparse.methods.transform import map_rows, pick_columns, plan_columns, plan_row_map
 from streamsparse.running.facts import Facts
@@ -39,6 +39,7 @@ class Result:
         ``Y[:, k] = sqrt(weights[k]) * X[:, columns[k]]``.
     map : from rows of X to rows of Y, for methods that sketch, else None.
     curve : where epsilon was given and several Y were measured: (m, way, error, meets) of each.
+    selection : of method "select": what chose the columns, and what it proves; else None.
     feature_digest : of the names of the columns of X, where the source has names, else None.
 
     A result of :func:`sparsify_pair` is that of Z = [Q; K]: ``Q`` and ``K`` are its two parts, and
@@ -52,6 +53,7 @@ class Result:
     weights: Array | None
     map: RowMap | None
     curve: tuple[CurvePoint, ...]
+    selection: Selection | None
     feature_digest: str | None
 
     @property
@@ -219,6 +221,7 @@ def finish_writing(writer: ResultWriter, result: Result) -> None:
             "plan": result.plan.to_dict(),
             "map": None if result.map is None else result.map.to_dict(),
             "curve": [point.to_dict() for point in result.curve],
+            "selection": None if result.selection is None else result.selection.to_dict(),
             "feature_digest": result.feature_digest,
         }
     )
@@ -232,7 +235,7 @@ def from_stored(stored: StoredResult) -> Result:
             "this group holds transformed rows, not a result with a certificate"
         )
     try:
-        row_map = attributes["map"]
+        row_map, selection = attributes["map"], attributes["selection"]
         return Result(
             Y=stored.Y,
             certificate=Certificate.from_dict(attributes["certificate"]),
@@ -241,6 +244,7 @@ def from_stored(stored: StoredResult) -> Result:
             weights=stored.weights,
             map=None if row_map is None else RowMap.from_dict(row_map, stored.projection),
             curve=tuple(CurvePoint(**point) for point in attributes["curve"]),
+            selection=None if selection is None else Selection(**selection),
             feature_digest=attributes["feature_digest"],
         )
     except (KeyError, TypeError) as error:

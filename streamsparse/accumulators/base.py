@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
 
+from streamsparse.kernels.parts import Each, shares
 from streamsparse.sources.base import Array, Interval
 
 # What one span contributes; the accumulator that made it knows what it is.
@@ -50,11 +49,6 @@ class SparsePiece:
 
 
 Piece: TypeAlias = DensePiece | SparsePiece
-
-
-# The runner's threads: each(task, count) calls task(k) for k in range(count), in any order, waits,
-# and raises the first exception.
-Each: TypeAlias = Callable[[Callable[[int], None], int], None]
 
 
 class Accumulator(Protocol):
@@ -119,10 +113,3 @@ def add_states(into: list[Array], other: list[Array], each: Each) -> None:
 
     for a, b in zip(into, other, strict=True):
         add_arrays(a, b)
-
-
-def shares(rows: int, least: int) -> list[Interval]:
-    """Cut ``rows`` rows into at most 64 contiguous shares of at least ``least`` rows."""
-    count = max(1, min(64, rows // least))
-    edges = [rows * k // count for k in range(count + 1)]
-    return list(pairwise(edges))

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamsparse.accumulators.base import (
-    Additive,
-    DensePiece,
-    Each,
-    Piece,
-    SparsePiece,
-    State,
-    shares,
-)
+from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
 from streamsparse.accumulators.steps import columns_of
 from streamsparse.kernels.digest import digest_dense, digest_sparse_columns, digest_sparse_rows
+from streamsparse.kernels.parts import Each, shares
 from streamsparse.sketching.draws import digest_factors
 from streamsparse.sources.base import Array, Interval
 

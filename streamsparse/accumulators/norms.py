@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamsparse.accumulators.base import (
-    Additive,
-    DensePiece,
-    Each,
-    Piece,
-    SparsePiece,
-    State,
-    shares,
-)
+from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
 from streamsparse.errors import NonFiniteError
 from streamsparse.kernels.norms import (
     LANES,
@@ -20,6 +12,7 @@ from streamsparse.kernels.norms import (
     norms_sparse_columns,
     norms_sparse_rows,
 )
+from streamsparse.kernels.parts import Each, shares
 from streamsparse.sources.base import Array
 
 

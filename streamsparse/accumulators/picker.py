@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamsparse.accumulators.base import DensePiece, Each, Piece, SparsePiece, shares
+from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
 from streamsparse.accumulators.picks import Batch, Picks, compress
 from streamsparse.accumulators.rules import Rule
 from streamsparse.accumulators.tiles import STACK_BYTES, TILE_WIDTH, Tile, TileStack, row_bands
+from streamsparse.kernels.parts import Each, shares
 from streamsparse.kernels.project import project_columns
 from streamsparse.sources.base import Array
 

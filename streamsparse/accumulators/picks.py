@@ -24,7 +24,7 @@ class Batch:
     ----------
     columns : their indices in X, (k,).
     scores, keys : what the rule was given for each, and what it made of it, (k,).
-    values : their values in float64, (k, n), or as :data:`Compressed`.
+    values : their values, (k, n), or as :data:`Compressed`.
     """
 
     columns: Array
@@ -41,6 +41,14 @@ class Batch:
         else:
             taken = values[positions]
         return Batch(self.columns[positions], self.scores[positions], self.keys[positions], taken)
+
+
+def join(parts: list[Compressed]) -> Compressed:
+    """Return compressed columns one after the other."""
+    counts = np.concatenate([np.diff(indptr) for indptr, _, _ in parts])
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    indices = np.concatenate([indices for _, indices, _ in parts])
+    return indptr, indices, np.concatenate([data for _, _, data in parts])
 
 
 def compress(extents: Array, indices: Array, data: Array) -> Compressed:

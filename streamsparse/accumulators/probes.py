@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamsparse.accumulators.base import (
-    Additive,
-    DensePiece,
-    Each,
-    Piece,
-    SparsePiece,
-    State,
-    shares,
-)
+from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
 from streamsparse.accumulators.steps import column_steps
 from streamsparse.accumulators.tiles import TILE_WIDTH, Tile, TileStack, row_bands
+from streamsparse.kernels.parts import Each, shares
 from streamsparse.kernels.project import expand_rows, project_rows
 from streamsparse.sources.base import Array
 

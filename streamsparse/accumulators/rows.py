@@ -7,15 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from streamsparse.accumulators.base import (
-    Additive,
-    DensePiece,
-    Each,
-    Piece,
-    SparsePiece,
-    State,
-    shares,
-)
+from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
 from streamsparse.accumulators.steps import split_piece
 from streamsparse.accumulators.tiles import (
     STACK_BYTES,
@@ -26,6 +18,7 @@ from streamsparse.accumulators.tiles import (
 )
 from streamsparse.kernels.gram import rows_sparse
 from streamsparse.kernels.layout import transpose_compressed
+from streamsparse.kernels.parts import Each, shares
 from streamsparse.sources.base import Array, Interval
 
 # Of a sampled entry: its place, its column, its value and row, in two layouts; of a column.

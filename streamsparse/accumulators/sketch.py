@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamsparse.accumulators.base import Additive, DensePiece, Each, Piece, State, shares
+from streamsparse.accumulators.base import Additive, DensePiece, Piece, State
+from streamsparse.kernels.parts import Each, shares
 from streamsparse.kernels.sketch import sketch_dense, sketch_sparse
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.base import Array

@@ -14,13 +14,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from streamsparse.accumulators.base import DensePiece, Each, SparsePiece, shares
+from streamsparse.accumulators.base import DensePiece, SparsePiece
 from streamsparse.kernels.gram import (
     add_scaled,
     fill_tile,
     fill_tile_columns,
     normalise_rows,
 )
+from streamsparse.kernels.parts import Each, shares
 from streamsparse.sources.base import Array, Interval
 
 TILE_WIDTH = 256
@@ -61,6 +62,7 @@ class TileStack:
     block_dtype : dtype of the blocks that will come.
     like_rows : rows of a stack to keep in step with; as many tiles are filled before draining.
     in_float64 : keep the values as they are, whatever products in float32 would save.
+    keeps_values : keep them as they are in the dtype of products; who multiplies must scale them.
     """
 
     def __init__(
@@ -70,10 +72,11 @@ class TileStack:
         block_dtype: np.dtype[np.generic],
         like_rows: int | None = None,
         in_float64: bool = False,
+        keeps_values: bool = False,
     ) -> None:
         self.rows = rows
         self.dtype = np.dtype(np.float64) if in_float64 else product_dtype(block_dtype)
-        self.normalises = block_dtype == np.float32 and not in_float64
+        self.normalises = block_dtype == np.float32 and not in_float64 and not keeps_values
         # About 4 MiB of tiles, 1 to 16.
         tile_bytes = (like_rows or rows) * TILE_WIDTH * self.dtype.itemsize
         count = max(1, min(16, STACK_BYTES // tile_bytes))

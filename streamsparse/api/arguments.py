@@ -17,12 +17,12 @@ from streamsparse.result import Result
 from streamsparse.sources.base import Array
 from streamsparse.units import parse_memory
 
-METHODS = ("auto", "sketch", "sample", "exact")
+METHODS = ("auto", "sketch", "sample", "select", "exact")
+ALGORITHMS = ("auto", "bss", "balance")
 TARGETS = ("attention", "entries", "spectral", "regularised")
 POLICIES = {"missing": ("error", "fill"), "nonfinite": ("error", "zero")}
 # Rarer than anything there is; what is left of it is still a number when it is shared out.
 SMALLEST_DELTA = 1e-280
-_LATER_METHODS = ("select",)
 
 
 def check_request(
@@ -39,15 +39,13 @@ def check_request(
     s: int,
     strict: bool,
     has_output: bool,
+    algorithm: str = "auto",
     queries: int | None = None,
 ) -> Request:
     """Return the request, every parameter checked; ParameterError names the first bad one."""
-    if method in _LATER_METHODS:
-        raise ParameterError(
-            f"method {method!r} is not available in this version; use one of {METHODS}"
-        )
     check_choice("method", method, METHODS)
     check_choice("target", target, TARGETS)
+    check_choice("algorithm", algorithm, ALGORITHMS)
     if m is not None:
         m = check_count("m", m, low=1)
         if epsilon is not None:
@@ -69,6 +67,7 @@ def check_request(
         s=int(s),
         strict=check_flag("strict", strict),
         has_output=has_output,
+        algorithm=algorithm,
         queries=queries,
     )
 

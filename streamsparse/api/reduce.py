@@ -158,7 +158,7 @@ def sparsify(
     Over-parameterized Feature Dimension, arXiv 2304.04397, Theorem 1 (randomized). The constants
     are those of ``sketching/bounds.py``.
     """
-    refuse_unavailable(resume=(resume, False), algorithm=(algorithm, "auto"))
+    refuse_unavailable(resume=(resume, False))
     check_policies(missing=missing, nonfinite=nonfinite)
     request = check_request(
         method=method,
@@ -173,6 +173,7 @@ def sparsify(
         s=s,
         strict=strict,
         has_output=out is not None,
+        algorithm=algorithm,
     )
     source = open_any_source(X, feature_axis=request.feature_axis, missing=missing)
     return reduce_source(

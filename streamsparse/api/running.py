@@ -46,7 +46,7 @@ def reduce_source(
     if plan.stream.bands > 1:
         # Rows are uneven: one that does not fit is refused here, before anything is read.
         source.bands(plan.stream.band_rows, plan.stream.block_bytes)
-    scans = 2 if plan.method == "sample" else 1
+    scans = 2 if plan.method in ("sample", "select") else 1
     with (
         PeakMemory() as peak,
         show_progress(progress, label=plan.method, total=scans * facts.used_bytes) as bar,
@@ -100,6 +100,7 @@ def _result(job: Job, reduction: Reduction, started: float, peak: PeakMemory) ->
         weights=reduction.weights,
         map=reduction.map,
         curve=reduction.curve,
+        selection=reduction.selection,
         feature_digest=job.source.feature_digest(),
     )
 

@@ -35,6 +35,21 @@ def eigenvalues(M: Array) -> Array:
     return values
 
 
+def triangle_of(W: Array) -> Array:
+    """Return R, upper trapezoidal, with W = Q R for an orthogonal Q: R^T R = W^T W."""
+    (R,) = scipy.linalg.qr(W, mode="r", check_finite=False)
+    return np.ascontiguousarray(R)
+
+
+def symmetric_eigenpairs(A: Array) -> tuple[Array, Array]:
+    """Return eigenvalues (ascending, of either sign) and eigenvectors of a symmetric matrix.
+
+    Only the lower triangle is read; A is kept.
+    """
+    values, vectors = scipy.linalg.eigh(A, driver="evd", check_finite=False)
+    return values, np.ascontiguousarray(vectors)
+
+
 def rank_of(eigenvalues: Array, rank_tolerance: float) -> int:
     """Return how many of the descending eigenvalues exceed ``rank_tolerance`` times the largest."""
     return int(np.count_nonzero(eigenvalues > rank_tolerance * eigenvalues[0]))

@@ -8,6 +8,7 @@ from streamsparse.errors import BudgetTooSmallError, ParameterError
 from streamsparse.methods.base import Request
 from streamsparse.methods.exact_plan import plan_exact
 from streamsparse.methods.sample_plan import plan_sample
+from streamsparse.methods.select_plan import plan_select
 from streamsparse.methods.sketch_plan import plan_sketch
 from streamsparse.running.facts import Facts
 from streamsparse.running.plan import Plan
@@ -27,7 +28,12 @@ def make_plan(facts: Facts, request: Request, *, threads: int) -> Plan:
     """
     if request.m is not None and request.m > facts.d:
         raise ParameterError(f"m must be at most d = {facts.d:,}, not {request.m:,}")
-    planners = {"exact": plan_exact, "sketch": plan_sketch, "sample": plan_sample}
+    planners = {
+        "exact": plan_exact,
+        "sketch": plan_sketch,
+        "sample": plan_sample,
+        "select": plan_select,
+    }
     if request.method in planners:
         return planners[request.method](facts, request, why="asked for", threads=threads)
     return _plan_auto(facts, request, threads=threads)

@@ -41,6 +41,7 @@ class Request:
     s: int
     strict: bool
     has_output: bool
+    algorithm: str = "auto"
     queries: int | None = None
 
 
@@ -84,8 +85,8 @@ class Job:
     scratch: Path | None = None
 
 
-# How a smaller Y comes out of a sketch.
-Way: TypeAlias = Literal["fold", "truncation"]
+# How a smaller Y is made.
+Way: TypeAlias = Literal["fold", "truncation", "columns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ class CurvePoint:
     Attributes
     ----------
     m : its columns.
-    way : "fold" (a narrower sketch) or "truncation" (leading eigenvectors of the sketch's Gram).
+    way : "fold" (a narrower sketch), "truncation" (leading eigenvectors of the sketch's Gram) or
+        "columns" (fewer columns of X).
     error : its error in the sense of the target, as certified: for most rows, or for all; None
         where nothing could be certified.
     zero_error : the same for Y = 0; None where nobody measured it.
@@ -124,6 +126,43 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """How columns were selected.
+
+    Attributes
+    ----------
+    algorithm : what made the columns: "balance", "bss", or "exchange" after a balance.
+    fell_back : whether balancing missed epsilon, so that barriers took over.
+    rank : numerical rank of X: a spectral error below 1 takes more columns than that.
+    ridge : lambda; 0 where the whole of G is approximated, else |E| <= epsilon (G + lambda I) is.
+    epsilon : error in that sense, in exact arithmetic on the G that was accumulated.
+    proved : what the theorem of barriers says for m columns; None where m is at or below the rank.
+    picks : steps of the barriers; None where there were none, as for the next four.
+    lower, upper : barriers after the last step.
+    smallest, largest : extreme eigenvalues between them: the invariant of the theorem.
+    leaves_read, bytes_read_again : leaves that were searched for a column, and what that read.
+    """
+
+    algorithm: str
+    fell_back: bool
+    rank: int
+    ridge: float
+    epsilon: float
+    proved: float | None
+    picks: int | None = None
+    lower: float | None = None
+    upper: float | None = None
+    smallest: float | None = None
+    largest: float | None = None
+    leaves_read: int = 0
+    bytes_read_again: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the selection as JSON-ready values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Reduction:
     """What a method made.
 
@@ -133,8 +172,9 @@ class Reduction:
     r, trace : scale of the entries and sum of the squared row norms of X.
     errors : what was measured.
     map : from rows of X to rows of Y; None for methods that keep none.
-    columns, weights : of "sample": Y[:, k] = sqrt(weights[k]) X[:, columns[k]].
+    columns, weights : of "sample" and "select": Y[:, k] = sqrt(weights[k]) X[:, columns[k]].
     curve : the candidates that were measured, by m; empty where there was no choice.
+    selection : how the columns of "select" were found.
     """
 
     Y: Any
@@ -145,3 +185,4 @@ class Reduction:
     columns: Array | None = None
     weights: Array | None = None
     curve: tuple[CurvePoint, ...] = ()
+    selection: Selection | None = None

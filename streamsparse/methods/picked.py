@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from streamsparse.accumulators.picks import Picks
+from streamsparse.accumulators.picks import Picks, join
+from streamsparse.methods.base import Output
+from streamsparse.methods.rows_out import RowsOut
 from streamsparse.sources.base import Array
 
 
@@ -18,7 +20,8 @@ def weighted_columns(
 
     Shapes: columns and weights (m,), every column among the picks; Y (rows, m) float64.
     """
-    positions = np.searchsorted(picks.columns, columns)
+    order = np.argsort(picks.columns, kind="stable")
+    positions = order[np.searchsorted(picks.columns, columns, sorter=order)]
     values = [batch.values for batch in picks.batches]
     if isinstance(values[0], tuple):
         kept: sparse.csc_array = _sparse_columns(values, rows)[:, positions]
@@ -32,9 +35,19 @@ def weighted_columns(
     return Y
 
 
+def put_out(Y: Array | sparse.csc_array, output: Output | None) -> Any:
+    """Give Y to the output, dense or sparse as it is; return what can be read again."""
+    if output is None:
+        return Y
+    if isinstance(Y, np.ndarray):
+        rows = RowsOut(output, *Y.shape)
+        rows.put(0, Y)
+    else:
+        output.write_sparse(Y)
+    return output.Y
+
+
 def _sparse_columns(values: list[Any], rows: int) -> sparse.csc_array:
-    counts = np.concatenate([np.diff(indptr) for indptr, _, _ in values])
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    indices = np.concatenate([indices for _, indices, _ in values])
-    data = np.concatenate([data for _, _, data in values]).astype(np.float64)
-    return sparse.csc_array((data, indices, indptr), shape=(rows, counts.size))
+    indptr, indices, data = join(values)
+    shape = (rows, indptr.size - 1)
+    return sparse.csc_array((data.astype(np.float64), indices, indptr), shape=shape)

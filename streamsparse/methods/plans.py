@@ -140,6 +140,9 @@ def make(
         checked_rows=checked_rows,
         probes=0,
         memory_budget=request.memory,
+        algorithm=None,
+        pool_columns=None,
+        leaf_width=None,
         stream=stream,
         seconds=max(reading, work) + finish,
     )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from streamsparse.methods.base import Job, Reduction
 from streamsparse.methods.exact import reduce_exactly
 from streamsparse.methods.sample import reduce_by_sampling
+from streamsparse.methods.select import reduce_by_selecting
 from streamsparse.methods.sketch import reduce_by_sketch
 from streamsparse.running.local import one_blas_thread
 from streamsparse.running.rebucket import by_columns
@@ -17,6 +18,7 @@ _METHODS = {
     "exact": reduce_exactly,
     "sketch": reduce_by_sketch,
     "sample": reduce_by_sampling,
+    "select": reduce_by_selecting,
 }
 
 

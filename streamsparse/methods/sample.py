@@ -13,11 +13,12 @@ from streamsparse.accumulators.picks import Picks
 from streamsparse.accumulators.rules import PoissonRule, PriorityRule
 from streamsparse.dense.linalg import eigenpairs, product_with_transpose, rank_of
 from streamsparse.dense.measure import Scope
-from streamsparse.errors import ParameterError, SourceChangedError
+from streamsparse.errors import ParameterError
 from streamsparse.methods.base import Job, Reduction
 from streamsparse.methods.exact import gram_pass
 from streamsparse.methods.measuring import Risk, Seen, measure, scope_of
-from streamsparse.methods.picked import weighted_columns
+from streamsparse.methods.passes import refuse_change
+from streamsparse.methods.picked import put_out, weighted_columns
 from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.methods.rows_out import RowsOut
 from streamsparse.methods.sketch import operator_of, sketch_pass
@@ -49,18 +50,12 @@ def reduce_by_sampling(job: Job) -> Reduction:
     vectors, rank, size = _score_vectors(plan, C, ridge=_ridge(plan, seen))
     rule = _rule(plan, rank, size, scope)
     picks, again = _second_pass(job, rule, vectors)
-    _refuse_change(job, digest, again)
+    refuse_change(job.source, digest, again)
     columns, weights = _weights(picks, rule)
     Y = weighted_columns(picks, columns, weights, rows=plan.n)
     del picks
-    if job.output is not None:
-        if isinstance(Y, np.ndarray):
-            rows = RowsOut(job.output, *Y.shape)
-            rows.put(0, Y)
-        else:
-            job.output.write_sparse(Y)
     errors, _ = measure(Y, seen, scope, risk=Risk.plain(plan.delta))
-    kept = Y if job.output is None else job.output.Y
+    kept = put_out(Y, job.output)
     return Reduction(kept, scope.r, seen.trace, errors, columns=columns, weights=weights)
 
 
@@ -135,22 +130,6 @@ def _second_pass(job: Job, rule: PoissonRule | PriorityRule, vectors: Array) -> 
 
     ((_, found),) = run_bands(source, job.plan.stream, job.execution, accumulators, by_rows=False)
     return found["picks"], found["digest"]
-
-
-def _refuse_change(job: Job, first: Array, second: Array) -> None:
-    """Compare the digests of the two passes.
-
-    Raises
-    ------
-    SourceChangedError : naming the first row that differs.
-    """
-    changed = np.flatnonzero(first != second)
-    if changed.size:
-        raise SourceChangedError(
-            f"{job.source.name} changed between the two passes: {changed.size:,} of "
-            f"{first.size:,} rows differ, the first is row {int(changed[0])}; reduce it again "
-            f"when nobody writes to it"
-        )
 
 
 def _weights(picks: Picks, rule: PoissonRule | PriorityRule) -> tuple[Array, Array]:

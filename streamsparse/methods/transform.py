@@ -14,7 +14,7 @@ from streamsparse.accumulators.rules import GivenColumns
 from streamsparse.accumulators.sketch import SketchAccumulator
 from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Output
-from streamsparse.methods.picked import weighted_columns
+from streamsparse.methods.picked import put_out, weighted_columns
 from streamsparse.methods.rows_out import RowsOut
 from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution, run_bands
@@ -102,11 +102,4 @@ def pick_columns(
         source, stream, execution, accumulators, by_rows=False, wanted=is_wanted
     )
     Y = weighted_columns(found["picks"], columns, weights, rows=source.shape[0])
-    if output is None:
-        return Y
-    if isinstance(Y, np.ndarray):
-        rows = RowsOut(output, *Y.shape)
-        rows.put(0, Y)
-        return rows.Y
-    output.write_sparse(Y)
-    return output.Y
+    return put_out(Y, output)

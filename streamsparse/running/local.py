@@ -13,7 +13,8 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from streamsparse.accumulators.base import Accumulator, Each, State
+from streamsparse.accumulators.base import Accumulator, State
+from streamsparse.kernels.parts import Each
 from streamsparse.running.pieces import cut_pieces, prepare
 from streamsparse.running.progress import Progress
 from streamsparse.running.spans import MergeTree

@@ -17,13 +17,13 @@ class Plan:
     Attributes
     ----------
     source, n, d, dtype, nnz, feature_axis : the input, X (n, d).
-    method : "sketch", "sample" or "exact"; ``why`` says who chose it and for what reason.
+    method : "sketch", "sample", "select" or "exact"; ``why`` says who chose it and for what reason.
     promise : what is known before the first read about the error.
     promise_kind : "proved" (a theorem with this constant, in exact arithmetic: directions below
         1e-12 n of the largest are noise), "empirical" (a formula that every measurement followed)
         or "none".
     m : columns of Y, None where the pass will decide.
-    most_columns : most columns that "sample" may keep, None for other methods.
+    most_columns : most columns that "sample" or "select" may keep, None for other methods.
     sketch_columns : columns of the sketch made in the first pass, None if none is made.
     s : nonzeros per column of S, None without a sketch.
     hash : how S is drawn, None without a sketch.
@@ -34,6 +34,9 @@ class Plan:
     checked_rows : rows of the error that the certificate will compute exactly.
     probes : Gaussian vectors whose products with G bound the error of every row.
     memory_budget : bytes allowed.
+    algorithm : of "select": "balance", "bss" or "auto", None for other methods.
+    pool_columns : columns that "select" holds in memory and chooses from, else None.
+    leaf_width : columns of a leaf, whose sums say where "bss" finds a column; None without them.
     stream : how the pass reads.
     seconds : predicted time, from round figures for this kind of machine.
     """
@@ -64,6 +67,9 @@ class Plan:
     checked_rows: int
     probes: int
     memory_budget: int
+    algorithm: str | None
+    pool_columns: int | None
+    leaf_width: int | None
     stream: Stream
     seconds: float
 
@@ -86,6 +92,9 @@ class Plan:
         made_of = ""
         if self.sketch_columns is not None and self.sketch_columns != self.m:
             made_of = f" from a sketch of {self.sketch_columns:,} columns"
+        if self.pool_columns is not None:
+            most = "" if self.most_columns is None else f"up to {self.most_columns:,} columns of X"
+            return f"{most}, chosen among {self.pool_columns:,} by {self.algorithm}"
         if self.most_columns is not None:
             return f"up to {self.most_columns:,} columns of X, scored{made_of or ' exactly'}"
         if self.m is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from streamsparse.accumulators.base import Each, State
+from streamsparse.accumulators.base import State
+from streamsparse.kernels.parts import Each
 from streamsparse.sources.base import Interval
 
 ARITY = 16

@@ -120,6 +120,21 @@ def largest_sample(*, expected: float, failure: float) -> int:
     return math.ceil(expected + log / 3 + math.sqrt(log * log / 9 + 2 * expected * log))
 
 
+def barrier_columns(*, rank: int, epsilon: float) -> int:
+    """Return the columns with which barriers prove the spectral target: kappa k of them.
+
+    kappa = ((1 + sqrt(1 - epsilon^2)) / epsilon)^2, the centred form of Batson, Spielman and
+    Srivastava, Theorem 1.3 (THEORY 3.3); epsilon in (0, 1). No randomness, no delta.
+    """
+    return _ceil_of_ratio(rank * (1 + math.sqrt(1 - epsilon**2)) ** 2, epsilon**2)
+
+
+def barrier_epsilon(*, rank: int, m: int) -> float:
+    """Return the spectral error that barriers prove for m columns; 1 for m at or below the rank."""
+    kappa = max(1.0, m / rank)
+    return 2 * math.sqrt(kappa) / (kappa + 1)
+
+
 def entry_of_attention(*, attention: float, beta: float, r: float) -> float:
     """Entry error, relative to r, that moves no row of softmax(beta G) by more than asked.
 

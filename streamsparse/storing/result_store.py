@@ -26,7 +26,7 @@ from streamsparse.storing.zarr_write import (
     sparse_attributes,
 )
 
-SCHEMA = 2
+SCHEMA = 3
 
 # A chunk of ours is its raw bytes and this.
 _CHECKSUM_BYTES = 4

@@ -1,0 +1,175 @@
+"""Columns of X in whitened coordinates, tile by tile, and those that a chooser keeps."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
+from streamsparse.accumulators.picks import Batch, Compressed, Picks, compress, join
+from streamsparse.accumulators.tiles import TILE_WIDTH, Tile, TileStack
+from streamsparse.kernels.parts import Each, shares, steps
+from streamsparse.kernels.project import project_columns
+from streamsparse.sources.base import Array
+
+
+class Chooser(Protocol):
+    """What decides about columns; it may remember those that came before."""
+
+    def choose(self, columns: Array, V: Array, each: Each) -> tuple[Array, Array]:
+        """Return (keys, scores) of the next columns (w,), V (k, w); key 0: it is not kept."""
+        ...
+
+    def compact(self, picks: Picks, *, is_final: bool) -> None:
+        """Drop picks that are no longer wanted."""
+        ...
+
+
+class WhitenedPicker:
+    """Give v = R x of every column x, in order, to a chooser, and keep the x that it wants.
+
+    Parameters
+    ----------
+    rows : n; pieces hold all rows, sparse ones come by columns.
+    block_dtype : dtype of the blocks that will come.
+    R : (k, n), upper trapezoidal where that saves work.
+    squared_norms : of the rows of X, (n,): rows are scaled by them, exactly, or products in float32
+        would leave its range.
+    dtype : of V: float32 where it only guides decisions.
+    chooser : sees tiles of 256 columns: those of X, or the ones of sparse X that are not empty.
+
+    Notes
+    -----
+    Tiles are cut from the start of a span, so that choices do not depend on block edges; spans must
+    come in order, because a chooser remembers. Memory: the picks (values as they are read), one
+    stack of tiles and V of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        rows: int,
+        block_dtype: np.dtype[np.generic],
+        R: Array,
+        squared_norms: Array,
+        dtype: type[np.floating],
+        chooser: Chooser,
+    ) -> None:
+        self.rows, self._dtype, self._chooser = rows, np.dtype(dtype), chooser
+        _, exponents = np.frexp(np.sqrt(squared_norms))
+        self._scales = np.ldexp(1.0, -exponents)
+        self._stack = TileStack(rows=rows, block_dtype=block_dtype, keeps_values=True)
+        product = np.result_type(self._stack.dtype, self._dtype)
+        self._R = np.ascontiguousarray(R * np.ldexp(1.0, exponents), product)
+        self._R_transposed = np.ascontiguousarray(R.T)
+        # Where each band of rows of R begins to differ from 0.
+        self._bands = [(a, b, _first_column(R[a:b])) for a, b in steps(R.shape[0], 256)]
+        self._first = 0
+        self._pending: list[tuple[Array, Compressed]] = []
+        self._pending_count = 0
+
+    def start(self) -> Picks:
+        """Return no picks."""
+        return Picks()
+
+    def update(self, state: Picks, piece: Piece, each: Each) -> None:
+        """Look at the columns of one piece."""
+        if isinstance(piece, SparsePiece):
+            self._update_sparse(state, piece, each)
+        else:
+            self._update_dense(state, piece, each)
+
+    def _update_dense(self, state: Picks, piece: DensePiece, each: Each) -> None:
+        shift = piece.columns[0] - piece.offset
+        for start, stop in self._stack.fitting(piece):
+            if self._stack.filled == 0:
+                self._first = start + shift
+            self._stack.put_dense(piece, start, stop, each)
+            if self._stack.room == 0:
+                self._drain_dense(state, each)
+
+    def _drain_dense(self, state: Picks, each: Each) -> None:
+        filled: list[Tile] = []
+        self._stack.drain(each, (lambda tiles, _: filled.extend(tiles), 1))
+        scaled = [np.empty(tile.values.shape, self._R.dtype) for tile in filled]
+        V = [np.empty((self._R.shape[0], tile.values.shape[1]), self._dtype) for tile in filled]
+
+        def scale(k: int) -> None:
+            np.multiply(filled[k].values, self._scales[:, None], out=scaled[k], casting="same_kind")
+
+        def whiten(part: int) -> None:
+            k, band = divmod(part, len(self._bands))
+            a, b, first = self._bands[band]
+            V[k][a:b] = self._R[a:b, first:] @ scaled[k][first:]
+
+        each(scale, len(filled))
+        each(whiten, len(filled) * len(self._bands))
+        for k, tile in enumerate(filled):
+            start = self._first + k * TILE_WIDTH
+            columns = np.arange(start, start + tile.values.shape[1])
+            keys, scores = self._chooser.choose(columns, V[k], each)
+            kept = np.flatnonzero(keys)
+            values = tile.values[:, kept].T.copy()
+            self._add(state, Batch(columns[kept], scores[kept], keys[kept], values))
+
+    def _update_sparse(self, state: Picks, piece: SparsePiece, each: Each) -> None:
+        there = np.flatnonzero(piece.extents[1] > piece.extents[0])
+        while there.size:
+            taken, there = np.split(there, [TILE_WIDTH - self._pending_count])
+            values = compress(piece.extents[:, taken], piece.indices, piece.data)
+            self._pending.append((piece.columns[0] + taken, values))
+            self._pending_count += taken.size
+            if self._pending_count == TILE_WIDTH:
+                self._drain_sparse(state, each)
+
+    def _drain_sparse(self, state: Picks, each: Each) -> None:
+        columns = np.concatenate([found for found, _ in self._pending])
+        indptr, indices, data = join([values for _, values in self._pending])
+        self._pending, self._pending_count = [], 0
+        extents = np.stack([indptr[:-1], indptr[1:]])
+        projected = np.empty((columns.size, self._R.shape[0]))
+        parts = shares(columns.size, 16)
+
+        def project(part: int) -> None:
+            a, b = parts[part]
+            project_columns(extents[:, a:b], indices, data, self._R_transposed, projected[a:b])
+
+        each(project, len(parts))
+        V = np.ascontiguousarray(projected.T, self._dtype)
+        keys, scores = self._chooser.choose(columns, V, each)
+        kept = np.flatnonzero(keys)
+        values = compress(extents[:, kept], indices, data)
+        self._add(state, Batch(columns[kept], scores[kept], keys[kept], values))
+
+    def _add(self, state: Picks, batch: Batch) -> None:
+        if batch.columns.size:
+            state.batches.append(batch)
+            self._chooser.compact(state, is_final=False)
+
+    def close_span(self, state: Picks, each: Each) -> None:
+        """Look at the columns that are still in tiles."""
+        if self._stack.filled:
+            self._drain_dense(state, each)
+        if self._pending:
+            self._drain_sparse(state, each)
+
+    def merge(self, into: Picks, other: Picks, each: Each) -> None:  # noqa: ARG002 - the protocol's
+        """Append the picks of later columns."""
+        into.batches += other.batches
+        self._chooser.compact(into, is_final=False)
+
+    def clear(self, state: Picks) -> None:
+        """Forget the picks."""
+        state.batches = []
+
+    def finish(self, state: Picks) -> Picks:
+        """Return the picks, in column order."""
+        self._chooser.compact(state, is_final=True)
+        return state
+
+
+def _first_column(band: Array) -> int:
+    """Return the first column that is not zero."""
+    there = np.flatnonzero(band.any(axis=0))
+    return int(there[0]) if there.size else 0

@@ -1,0 +1,24 @@
+"""What methods of several passes share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamsparse.errors import SourceChangedError
+from streamsparse.sources.base import Array, Source
+
+
+def refuse_change(source: Source, first: Array, second: Array) -> None:
+    """Compare the digests of two passes, (n,) each.
+
+    Raises
+    ------
+    SourceChangedError : naming the first row that differs.
+    """
+    changed = np.flatnonzero(first != second)
+    if changed.size:
+        raise SourceChangedError(
+            f"{source.name} changed between the two passes: {changed.size:,} of "
+            f"{first.size:,} rows differ, the first is row {int(changed[0])}; reduce it again "
+            f"when nobody writes to it"
+        )
