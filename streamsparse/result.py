@@ -9,7 +9,7 @@ from typing import Any
 
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import ParameterError, UnsupportedInputError
-from streamsparse.methods.base import CurvePoint, Selection
+from streamsparse.methods.base import CurvePoint, GramState, Selection
 from streamsparse.methods.products import chunk_rows, is_sparse
 from streamsparse.methods.transform import map_rows, pick_columns, plan_columns, plan_row_map
 from streamsparse.running.facts import Facts
@@ -39,6 +39,8 @@ class Result:
         ``Y[:, k] = sqrt(weights[k]) * X[:, columns[k]]``.
     map : from rows of X to rows of Y, for methods that sketch, else None.
     curve : where epsilon was given and several Y were measured: (m, way, error, meets) of each.
+    column_names : what the source calls ``columns``, where it has names, else None.
+    known : of method "select": G and what else a later selection can start from.
     selection : of method "select": what chose the columns, and what it proves; else None.
     feature_digest : of the names of the columns of X, where the source has names, else None.
 
@@ -53,7 +55,9 @@ class Result:
     weights: Array | None
     map: RowMap | None
     curve: tuple[CurvePoint, ...]
+    column_names: tuple[str, ...] | None
     selection: Selection | None
+    known: GramState | None
     feature_digest: str | None
 
     @property
@@ -211,6 +215,9 @@ def finish_writing(writer: ResultWriter, result: Result) -> None:
         ("columns", result.columns),
         ("weights", result.weights),
         ("projection", projection),
+        ("gram", None if result.known is None else result.known.gram),
+        ("squared_norms", None if result.known is None else result.known.squared_norms),
+        ("digest", None if result.known is None else result.known.digest),
     ):
         if values is not None:
             writer.write_array(name, values)
@@ -221,6 +228,7 @@ def finish_writing(writer: ResultWriter, result: Result) -> None:
             "plan": result.plan.to_dict(),
             "map": None if result.map is None else result.map.to_dict(),
             "curve": [point.to_dict() for point in result.curve],
+            "column_names": result.column_names,
             "selection": None if result.selection is None else result.selection.to_dict(),
             "feature_digest": result.feature_digest,
         }
@@ -236,6 +244,7 @@ def from_stored(stored: StoredResult) -> Result:
         )
     try:
         row_map, selection = attributes["map"], attributes["selection"]
+        names = attributes["column_names"]
         return Result(
             Y=stored.Y,
             certificate=Certificate.from_dict(attributes["certificate"]),
@@ -244,11 +253,19 @@ def from_stored(stored: StoredResult) -> Result:
             weights=stored.weights,
             map=None if row_map is None else RowMap.from_dict(row_map, stored.projection),
             curve=tuple(CurvePoint(**point) for point in attributes["curve"]),
+            column_names=None if names is None else tuple(names),
+            known=_known(stored),
             selection=None if selection is None else Selection(**selection),
             feature_digest=attributes["feature_digest"],
         )
     except (KeyError, TypeError) as error:
         raise UnsupportedInputError(f"the attributes of the result lack {error}") from error
+
+
+def _known(stored: StoredResult) -> GramState | None:
+    if stored.gram is None or stored.squared_norms is None or stored.digest is None:
+        return None
+    return GramState(stored.gram, stored.squared_norms, stored.digest)
 
 
 def with_stored(result: Result, path: Path) -> Result:

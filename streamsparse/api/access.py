@@ -7,6 +7,7 @@ from typing import Any
 
 from streamsparse.api.arguments import check_feature_axis
 from streamsparse.errors import ParameterError
+from streamsparse.methods.base import Start
 from streamsparse.result import Result, from_stored
 from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source as open_any_source
@@ -85,3 +86,24 @@ def load(path: str | Path) -> Result:
     No pass over X. Memory: the projection, if the result has one.
     """
     return from_stored(open_stored(Path(path)))
+
+
+def open_start(start: Result | str | Path | None, source: Source | None) -> Start | None:
+    """Return the earlier selection that ``start`` names; it must be of a matrix of this shape.
+
+    ``source`` None: only look at ``start`` itself.
+    """
+    if start is None:
+        return None
+    result = start if isinstance(start, Result) else load(start)
+    if result.known is None or result.columns is None or result.weights is None:
+        raise ParameterError(
+            f"start must be a result of method 'select', not of {result.certificate.method!r}"
+        )
+    certificate = result.certificate
+    if source is not None and source.shape != (certificate.n, certificate.d):
+        raise ParameterError(
+            f"start is of a matrix of shape ({certificate.n:,}, {certificate.d:,}), but X is "
+            f"({source.shape[0]:,}, {source.shape[1]:,})"
+        )
+    return Start(result.columns, result.weights, result.known)

@@ -40,12 +40,17 @@ def check_request(
     strict: bool,
     has_output: bool,
     algorithm: str = "auto",
+    continues: bool = False,
     queries: int | None = None,
 ) -> Request:
     """Return the request, every parameter checked; ParameterError names the first bad one."""
     check_choice("method", method, METHODS)
     check_choice("target", target, TARGETS)
     check_choice("algorithm", algorithm, ALGORITHMS)
+    if algorithm != "auto" and method != "select":
+        raise ParameterError(f"algorithm={algorithm!r} is of method 'select', not {method!r}")
+    if continues and method != "select":
+        raise ParameterError(f"start is of method 'select', not {method!r}")
     if m is not None:
         m = check_count("m", m, low=1)
         if epsilon is not None:
@@ -68,6 +73,7 @@ def check_request(
         strict=check_flag("strict", strict),
         has_output=has_output,
         algorithm=algorithm,
+        continues=continues,
         queries=queries,
     )
 

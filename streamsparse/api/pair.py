@@ -32,6 +32,7 @@ def sparsify_pair(
     nonfinite: str = "error",
     s: int = 8,
     strict: bool = False,
+    algorithm: str = "auto",
 ) -> Result:
     """Reduce queries Q and keys K together, so that softmax(beta Q K^T) survives.
 
@@ -40,7 +41,7 @@ def sparsify_pair(
     Q : anything :func:`open_source` takes, shape (queries, d).
     K : the same, shape (keys, d); both dense or both sparse.
     method, m, epsilon, delta, beta, seed, memory, feature_axis, out, overwrite, progress, missing,
-    nonfinite, s, strict :
+    nonfinite, s, strict, algorithm :
         as for :func:`sparsify`, of the stacked matrix Z = [Q; K].
     target : as for :func:`sparsify`: "attention" is softmax(beta Q K^T) by rows, "entries" are
         those of Q K^T relative to max ||q_i|| max ||k_j||, "spectral" and "regularised" speak of
@@ -57,8 +58,8 @@ def sparsify_pair(
 
     Notes
     -----
-    One pass over Q and K, two for "sample". Memory: as for n = queries + keys rows. Guarantee
-    (THEORY 1.7): Q' K'^T - Q K^T is a block of the error of Z Z^T, so
+    One pass over Q and K, two for "sample" and "select". Memory: as for n = queries + keys rows.
+    Guarantee (THEORY 1.7): Q' K'^T - Q K^T is a block of the error of Z Z^T, so
     |E_ij| <= epsilon ||q_i|| ||k_j||, and attention follows by Theorem 1.
     """
     check_policies(missing=missing, nonfinite=nonfinite)
@@ -77,6 +78,7 @@ def sparsify_pair(
         s=s,
         strict=strict,
         has_output=out is not None,
+        algorithm=algorithm,
         queries=queries,
     )
     return reduce_source(

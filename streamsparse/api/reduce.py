@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from streamsparse import result as results
+from streamsparse.api.access import open_start
 from streamsparse.api.arguments import (
     check_out,
     check_policies,
@@ -35,13 +36,16 @@ def plan(
     seed: int = 0,
     s: int = 8,
     strict: bool = False,
+    algorithm: str = "auto",
+    start: Result | str | Path | None = None,
     out: str | Path | None = None,
 ) -> Plan:
     """Say what ``sparsify`` would do: method, m, passes, bytes to read, peak memory, time.
 
     Parameters
     ----------
-    X, method, m, epsilon, target, delta, beta, memory, feature_axis, seed, s, strict, out :
+    X, method, m, epsilon, target, delta, beta, memory, feature_axis, seed, s, strict, algorithm,
+    start, out :
         as for :func:`sparsify`; nothing is written to ``out``.
 
     Returns
@@ -70,8 +74,11 @@ def plan(
         s=s,
         strict=strict,
         has_output=out is not None,
+        algorithm=algorithm,
+        continues=start is not None,
     )
     source = open_any_source(X, feature_axis=request.feature_axis, missing="error")
+    open_start(start, source)
     return make_plan(Facts.of(source), request, threads=available_threads())
 
 
@@ -96,6 +103,7 @@ def sparsify(
     s: int = 8,
     strict: bool = False,
     algorithm: str = "auto",
+    start: Result | str | Path | None = None,
 ) -> Result:
     """Reduce X (n, d) to Y (n, m) with Y Y^T close to X X^T, and measure how close.
 
@@ -103,15 +111,19 @@ def sparsify(
     ----------
     X : anything :func:`open_source` takes.
     method : "sketch": Y = X S^T with a random sparse-sign S; "sample": columns of X drawn by
-        leverage score and reweighted; "exact": square root of the exact Gram matrix; "auto": exact
-        or sketch, and the plan says why.
-    m : columns of Y, 1 .. d (1 .. n for "exact"). With "sketch", Y = X S^T itself; with "sample",
-        so many columns, fewer where X has fewer that count. None: as few as ``epsilon`` allows;
-        without it, the rank of X ("exact") or what fits the memory.
+        leverage score and reweighted; "select": columns of X chosen and reweighted without
+        randomness, far fewer than "sample" needs; "exact": square root of the exact Gram matrix;
+        "auto": exact or sketch, and the plan says why.
+    m : columns of Y, 1 .. d (1 .. n for "exact"). With "sketch", Y = X S^T itself; with "sample"
+        and "select", at most so many columns. None: as few as ``epsilon`` allows; without it, the
+        rank of X ("exact"), 8 n ("select") or what fits the memory. A "select" of m at or below
+        the rank of X loses directions: no spectral error below 1 can be had, and the columns are
+        those with the least epsilon in |E| <= epsilon (G + r I).
     epsilon : wanted error in (0, 1), in the sense of ``target``; not together with m. "sketch"
         makes one wide sketch and keeps the smallest fold or truncation of it that is certified to
         meet epsilon (``Result.curve`` has them all), and is better than Y = 0 if any is. A
-        StreamSparseWarning says so if none meets it.
+        StreamSparseWarning says so if none meets it. "select" tries several m, and measures each
+        exactly.
     target : "attention": largest row L1 error of softmax(beta G); "entries": max |E_ij| / r, r the
         largest squared row norm; "spectral": (1 - epsilon) G <= Y Y^T <= (1 + epsilon) G;
         "regularised": |E| <= epsilon (G + r I), which few columns meet where the spectrum decays.
@@ -130,13 +142,21 @@ def sparsify(
     s : nonzeros per column of S: 1, 2, 4 or 8. Fewer are faster; heavy columns need 8.
     strict : use only what a theorem covers, with its constant. "sketch": one 4-wise independent
         polynomial sign per column (s = 1) and m >= n (n + 1) / (epsilon^2 delta); "sample": scores
-        from the exact Gram matrix. A sketch of an m too small for the theorem promises nothing.
-    algorithm : not available in this version.
+        from the exact Gram matrix; "select": barriers, algorithm="bss". A sketch of an m too small
+        for the theorem promises nothing.
+    algorithm : of "select". "bss": barriers of Batson, Spielman and Srivastava, the paper's
+        deterministic algorithm: m picks have the spectral error 2 sqrt(kappa) / (kappa + 1),
+        kappa = m / rank, or less. "balance": sequential balancing, then better weights: the
+        fastest. "auto": balancing, exchange of weak columns for better ones, better weights: the
+        least error in the time that the plan states, and never more than "bss" proves.
+    start : an earlier :class:`Result` of "select", or its path, to continue from: to a larger m or
+        a smaller epsilon. Its columns are where the choice begins, and its Gram matrix saves the
+        first pass. X must be the same.
 
     Returns
     -------
     A :class:`Result`: ``Y``, ``certificate``, ``plan``, ``curve``, ``columns`` and ``weights``,
-    ``transform``, ``save``.
+    ``selection``, ``column_names``, ``transform``, ``save``.
 
     Raises
     ------
@@ -146,17 +166,21 @@ def sparsify(
 
     Notes
     -----
-    Passes: one, two for "sample"; the plan says so where the layout of the source needs more.
+    Passes: one, two for "sample" and "select" (one where it continues; "bss" reads parts of X
+    again where memory holds no column that it may pick, which ``selection`` counts); the plan says
+    so where the layout of the source needs more.
     Memory: at most ``memory``. Given method, m, s and seed: the same bits for any chunk grid, block
     width, number of threads and memory budget; for "sketch" also for dense and sparse storage of
-    the same X. Without m the budget decides how many columns a sketch takes. Guarantee:
-    ``plan.promise`` before the pass, proved or empirical; what the certificate measured after it.
+    the same X. "select" has no seed and needs none. Without m the budget decides how many columns
+    a sketch takes. Guarantee: ``plan.promise`` before the pass, proved or empirical; what the
+    certificate measured after it.
 
     References
     ----------
     Deng, Mahadevan, Song: Randomized and Deterministic Attention Sparsification Algorithms for
-    Over-parameterized Feature Dimension, arXiv 2304.04397, Theorem 1 (randomized). The constants
-    are those of ``sketching/bounds.py``.
+    Over-parameterized Feature Dimension, arXiv 2304.04397: the randomized and the deterministic
+    theorem. Batson, Spielman, Srivastava: Twice-Ramanujan Sparsifiers, arXiv 0808.0163, Theorem
+    1.3. The constants are those of ``sketching/bounds.py``.
     """
     refuse_unavailable(resume=(resume, False))
     check_policies(missing=missing, nonfinite=nonfinite)
@@ -174,8 +198,10 @@ def sparsify(
         strict=strict,
         has_output=out is not None,
         algorithm=algorithm,
+        continues=start is not None,
     )
     source = open_any_source(X, feature_axis=request.feature_axis, missing=missing)
+    begun = open_start(start, source)
     return reduce_source(
         source,
         request,
@@ -184,4 +210,5 @@ def sparsify(
         source_paths=[results.path_of(X, source)],
         progress=progress,
         zero_nonfinite=nonfinite == "zero",
+        start=begun,
     )

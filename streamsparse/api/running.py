@@ -10,7 +10,7 @@ from streamsparse import result as results
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import StreamSparseWarning
 from streamsparse.methods.auto import make_plan
-from streamsparse.methods.base import Job, Reduction, Request
+from streamsparse.methods.base import Job, Reduction, Request, Start
 from streamsparse.methods.measuring import certified_error
 from streamsparse.methods.plans import ENTRY_TARGETS
 from streamsparse.methods.run import run_plan
@@ -34,6 +34,7 @@ def reduce_source(
     source_paths: list[Path | None],
     progress: str | bool,
     zero_nonfinite: bool,
+    start: Start | None = None,
 ) -> Result:
     """Plan, run, certify and, where ``out`` is given, commit; warn if epsilon was not met."""
     started = time.perf_counter()
@@ -46,19 +47,19 @@ def reduce_source(
     if plan.stream.bands > 1:
         # Rows are uneven: one that does not fit is refused here, before anything is read.
         source.bands(plan.stream.band_rows, plan.stream.block_bytes)
-    scans = 2 if plan.method in ("sample", "select") else 1
+    scans = 2 if plan.method in ("sample", "select") and start is None else 1
     with (
         PeakMemory() as peak,
         show_progress(progress, label=plan.method, total=scans * facts.used_bytes) as bar,
     ):
         execution = Execution(available_threads(), zero_nonfinite, bar)
         if out is None:
-            job = Job(source, plan, execution, output=None)
+            job = Job(source, plan, execution, output=None, start=start)
             result = _result(job, run_plan(job), started, peak)
         else:
             with staged(out, overwrite=overwrite) as temporary:
                 writer = ResultWriter(temporary)
-                job = Job(source, plan, execution, output=writer, scratch=out.parent)
+                job = Job(source, plan, execution, writer, scratch=out.parent, start=start)
                 result = _result(job, run_plan(job), started, peak)
                 results.finish_writing(writer, result)
             result = results.with_stored(result, out)
@@ -92,6 +93,9 @@ def _result(job: Job, reduction: Reduction, started: float, peak: PeakMemory) ->
         seconds=time.perf_counter() - started,
         integrity=job.source.integrity,
     )
+    names = None
+    if reduction.columns is not None:
+        names = job.source.feature_names(reduction.columns)
     return Result(
         Y=reduction.Y,
         certificate=certificate,
@@ -100,7 +104,9 @@ def _result(job: Job, reduction: Reduction, started: float, peak: PeakMemory) ->
         weights=reduction.weights,
         map=reduction.map,
         curve=reduction.curve,
+        column_names=None if names is None else tuple(names),
         selection=reduction.selection,
+        known=reduction.known,
         feature_digest=job.source.feature_digest(),
     )
 

@@ -27,6 +27,7 @@ class Request:
     """What the caller asked for, checked; the names are those of ``sparsify``.
 
     ``queries``: rows [0, queries) look at the rows from there on; None where all look at all.
+    ``continues``: there is an earlier selection to start from.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Request:
     strict: bool
     has_output: bool
     algorithm: str = "auto"
+    continues: bool = False
     queries: int | None = None
 
 
@@ -67,6 +69,31 @@ class Output(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class GramState:
+    """What the Gram pass has found of X: a later selection need not make it again.
+
+    Attributes
+    ----------
+    gram : G = X X^T, (n, n).
+    squared_norms : of the rows, (n,).
+    digest : of the values of each row, (n,) uint64.
+    """
+
+    gram: Array
+    squared_norms: Array
+    digest: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An earlier selection to continue from: (m,) columns and weights, and the Gram pass."""
+
+    columns: Array
+    weights: Array
+    known: GramState
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One run of a method.
 
@@ -76,6 +103,7 @@ class Job:
     execution : threads, progress, what to do with NaN.
     output : takes Y; None keeps it in memory.
     scratch : folder for temporary files, None for the system's.
+    start : of "select": the earlier selection to continue from.
     """
 
     source: Source
@@ -83,6 +111,7 @@ class Job:
     execution: Execution
     output: Output | None
     scratch: Path | None = None
+    start: Start | None = None
 
 
 # How a smaller Y is made.
@@ -175,6 +204,7 @@ class Reduction:
     columns, weights : of "sample" and "select": Y[:, k] = sqrt(weights[k]) X[:, columns[k]].
     curve : the candidates that were measured, by m; empty where there was no choice.
     selection : how the columns of "select" were found.
+    known : what its Gram pass has found.
     """
 
     Y: Any
@@ -186,3 +216,4 @@ class Reduction:
     weights: Array | None = None
     curve: tuple[CurvePoint, ...] = ()
     selection: Selection | None = None
+    known: GramState | None = None

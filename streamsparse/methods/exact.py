@@ -12,12 +12,11 @@ from streamsparse.dense.linalg import (
     eigenpairs,
     product_with_transpose,
     rank_of,
-    regularised_error,
     scaled_vectors,
 )
-from streamsparse.dense.measure import Scope, measure_exactly
+from streamsparse.dense.measure import Scope
 from streamsparse.methods.base import Job, Reduction
-from streamsparse.methods.measuring import certified_error, measure_all, scope_of
+from streamsparse.methods.measuring import error_of, measure_all, scope_of
 from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.methods.rows_out import RowsOut
 from streamsparse.running.local import run_bands
@@ -83,7 +82,7 @@ def _smallest(
     plan = job.plan
     assert plan.epsilon is not None
     # Nothing worse than Y = 0, whose entry error is 1 and whose attention error is measured.
-    limit = min(plan.epsilon, _error(G, np.zeros((plan.n, 1)), scope, plan.target))
+    limit = min(plan.epsilon, error_of(G, np.zeros_like(G), scope, plan.target))
     kinds = (False, True) if plan.exact_diagonal else (False,)
     best = (rank, False)
     for is_rescaled in kinds:
@@ -91,22 +90,10 @@ def _smallest(
         while passing - failing > 1:
             middle = (failing + passing) // 2
             Y = _truncate(G, values, vectors, middle, is_rescaled=is_rescaled)
-            if _error(G, Y, scope, plan.target) <= limit:
+            if error_of(G, product_with_transpose(Y), scope, plan.target) <= limit:
                 passing = middle
             else:
                 failing = middle
         if passing < best[0]:
             best = (passing, is_rescaled)
     return best
-
-
-def _error(G: Array, Y: Array, scope: Scope, target: str) -> float:
-    """Return the measured error in the sense of the target."""
-    F = product_with_transpose(Y)
-    regularised = None
-    if target == "regularised":
-        ridge = float(G.diagonal().max())
-        regularised = regularised_error(G, F, r=ridge, rounding=scope.rounding)
-    errors = measure_exactly(G=G, F=F, scope=scope, spectral=None, regularised=regularised)
-    measured = certified_error(errors, target)
-    return float("inf") if measured is None else measured.value

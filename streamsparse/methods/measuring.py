@@ -155,3 +155,17 @@ def certified_error(errors: Errors, target: str) -> Measure | None:
         if measure.share is None or measure.share >= SHARE_OF_ROWS:
             return measure
     return None
+
+
+def error_of(G: Array, F: Array, scope: Scope, target: str) -> float:
+    """Return the error of F = Y Y^T that is compared with epsilon; inf where rounding hides it.
+
+    For every target but "spectral", which takes Y itself.
+    """
+    regularised = None
+    if target == "regularised":
+        ridge = float(G.diagonal().max())
+        regularised = regularised_error(G, F, r=ridge, rounding=scope.rounding)
+    errors = measure_exactly(G=G, F=F, scope=scope, spectral=None, regularised=regularised)
+    measured = certified_error(errors, target)
+    return float("inf") if measured is None else measured.value

@@ -8,8 +8,8 @@ from streamsparse.errors import SourceChangedError
 from streamsparse.sources.base import Array, Source
 
 
-def refuse_change(source: Source, first: Array, second: Array) -> None:
-    """Compare the digests of two passes, (n,) each.
+def refuse_change(source: Source, first: Array, second: Array, *, since: str) -> None:
+    """Compare the digests of two passes, (n,) each; ``since`` says when it may have changed.
 
     Raises
     ------
@@ -18,7 +18,7 @@ def refuse_change(source: Source, first: Array, second: Array) -> None:
     changed = np.flatnonzero(first != second)
     if changed.size:
         raise SourceChangedError(
-            f"{source.name} changed between the two passes: {changed.size:,} of "
+            f"{source.name} changed {since}: {changed.size:,} of "
             f"{first.size:,} rows differ, the first is row {int(changed[0])}; reduce it again "
             f"when nobody writes to it"
         )

@@ -50,7 +50,7 @@ def reduce_by_sampling(job: Job) -> Reduction:
     vectors, rank, size = _score_vectors(plan, C, ridge=_ridge(plan, seen))
     rule = _rule(plan, rank, size, scope)
     picks, again = _second_pass(job, rule, vectors)
-    refuse_change(job.source, digest, again)
+    refuse_change(job.source, digest, again, since="between the two passes")
     columns, weights = _weights(picks, rule)
     Y = weighted_columns(picks, columns, weights, rows=plan.n)
     del picks

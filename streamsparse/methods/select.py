@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -17,17 +18,18 @@ from streamsparse.accumulators.picks import Picks
 from streamsparse.accumulators.whitened import Chooser, WhitenedPicker
 from streamsparse.dense.balance import Balance
 from streamsparse.dense.barriers import Report, Schedule, Walk
-from streamsparse.dense.choice import choose_balanced, improve, refill
+from streamsparse.dense.choice import choose_balanced, improve, keep_strongest, resize
 from streamsparse.dense.linalg import product_with_transpose
-from streamsparse.dense.measure import Scope, measure_exactly
+from streamsparse.dense.measure import Scope
 from streamsparse.dense.pool import Pool
 from streamsparse.dense.whiten import Whitener
 from streamsparse.errors import ParameterError
 from streamsparse.kernels.parts import Each
-from streamsparse.methods.base import CurvePoint, Job, Reduction, Selection
-from streamsparse.methods.measuring import certified_error, measure_all, scope_of
+from streamsparse.methods.base import CurvePoint, GramState, Job, Reduction, Selection
+from streamsparse.methods.measuring import error_of, measure_all, scope_of
 from streamsparse.methods.passes import refuse_change
 from streamsparse.methods.picked import put_out, weighted_columns
+from streamsparse.methods.plans import ENTRY_TARGETS
 from streamsparse.methods.products import dense_rows
 from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.methods.select_plan import care_for
@@ -41,15 +43,6 @@ _MOST_TRIALS = 8
 _NEAR = 1.05
 # The first trial: observed errors take about this fraction of the columns that a theorem asks for.
 _OPTIMISM = 5.0
-
-
-class _Known(NamedTuple):
-    """What the first pass found: G, squared row norms, digest, sums by leaf."""
-
-    G: Array
-    squared_norms: Array
-    digest: Array
-    leaves: dict[int, Array]
 
 
 @dataclass(slots=True)
@@ -80,20 +73,21 @@ class _Found(NamedTuple):
 def reduce_by_selecting(job: Job) -> Reduction:
     """Accumulate G, fill a pool of columns, choose among them, measure exactly."""
     plan = job.plan
-    known = _first_pass(job)
+    known, leaves = _first_pass(job)
     scope = scope_of(plan, job.source, known.squared_norms)
     if not known.squared_norms.any():
         raise ParameterError("no column can be selected: X is zero")
     with worker_threads(job.execution.threads) as each:
         whitener, ridge = _whitener(job, known)
         held = _fill_pool(job, known, whitener, each)
-        search = _Search(job, known, scope, whitener, ridge, held)
+        search = _Search(job, known, leaves, scope, whitener, ridge, held)
         found, curve = search.run()
     columns, weights = search.in_order(found)
     Y = weighted_columns(search.held.picks, columns, weights, rows=plan.n)
     selection = search.describe(found, m=int(columns.size))
     del search, held, whitener
-    errors = measure_all(known.G, dense_rows(Y), scope)
+    del leaves
+    errors = measure_all(known.gram, dense_rows(Y), scope)
     kept = put_out(Y, job.output)
     trace = float(known.squared_norms.sum())
     return Reduction(
@@ -105,10 +99,14 @@ def reduce_by_selecting(job: Job) -> Reduction:
         weights=weights,
         curve=curve,
         selection=selection,
+        known=known,
     )
 
 
-def _first_pass(job: Job) -> _Known:
+def _first_pass(job: Job) -> tuple[GramState, dict[int, Array]]:
+    """Return (G and what goes with it, sums by leaf): of an earlier run, or of a pass over X."""
+    if job.start is not None:
+        return job.start.known, {}
     n, plan = job.source.shape[0], job.plan
 
     def accumulators(_: Interval) -> dict[str, Accumulator]:
@@ -122,10 +120,10 @@ def _first_pass(job: Job) -> _Known:
 
     ((_, found),) = run_bands(job.source, plan.stream, job.execution, accumulators, by_rows=False)
     G, leaves = found["G"]
-    return _Known(G, found["norms"], found["digest"], leaves)
+    return GramState(G, found["norms"], found["digest"]), leaves
 
 
-def _whitener(job: Job, known: _Known) -> tuple[Whitener, float]:
+def _whitener(job: Job, known: GramState) -> tuple[Whitener, float]:
     """Return (coordinates, lambda): the plain ones if m may exceed the rank and all of G is asked.
 
     At or below the rank Y loses directions, and any spectral error is 1; a ridge of r says instead
@@ -134,16 +132,17 @@ def _whitener(job: Job, known: _Known) -> tuple[Whitener, float]:
     """
     plan, tolerance = job.plan, rank_tolerance(job.plan.n)
     ridge = float(known.squared_norms.max())
-    wants_entries = plan.epsilon is not None and plan.target != "spectral"
-    if plan.target != "regularised" and not wants_entries:
-        plain = Whitener.of(known.G, ridge=0.0, rank_tolerance=tolerance)
+    has_target = plan.epsilon is not None and plan.target != "spectral"
+    wants_less = plan.algorithm != "bss" and (has_target or plan.target == "regularised")
+    if not wants_less:
+        plain = Whitener.of(known.gram, ridge=0.0, rank_tolerance=tolerance)
         assert plan.most_columns is not None
         if plan.most_columns > plain.rank or plan.most_columns >= plan.d:
             return plain, 0.0
-    return Whitener.of(known.G, ridge=ridge, rank_tolerance=tolerance), ridge
+    return Whitener.of(known.gram, ridge=ridge, rank_tolerance=tolerance), ridge
 
 
-def _fill_pool(job: Job, known: _Known, whitener: Whitener, each: Each) -> _Held:
+def _fill_pool(job: Job, known: GramState, whitener: Whitener, each: Each) -> _Held:
     """Return about as many columns as planned, balanced so that they stand for all of X."""
     plan = job.plan
     count = plan.pool_columns
@@ -152,16 +151,18 @@ def _fill_pool(job: Job, known: _Known, whitener: Whitener, each: Each) -> _Held
     rate = count / whitener.size if count < plan.d else np.finfo(np.float64).max
     k = whitener.rank
     balance = Balance(rate=rate, error=np.zeros((k, k), np.float32))
-    chooser = PoolChooser(balance, always=np.empty(0, np.int64))
+    always = np.empty(0, np.int64) if job.start is None else np.unique(job.start.columns)
+    chooser = PoolChooser(balance, always)
     picks, digest = _pick(job, known, whitener.R, chooser, np.float32, None)
-    refuse_change(job.source, known.digest, digest)
+    since = "between the two passes" if job.start is None else "since the result to start from"
+    refuse_change(job.source, known.digest, digest, since=since)
     pool = Pool(_whitened(picks, whitener, plan.n), whitener.offset, each)
     return _Held(picks, pool, picks.scores)
 
 
 def _pick(
     job: Job,
-    known: _Known,
+    known: GramState,
     R: Array,
     chooser: Chooser,
     dtype: type[np.floating],
@@ -209,13 +210,14 @@ class _Search:
     def __init__(
         self,
         job: Job,
-        known: _Known,
+        known: GramState,
+        leaves: dict[int, Array],
         scope: Scope,
         whitener: Whitener,
         ridge: float,
         held: _Held,
     ) -> None:
-        self._job, self._known, self._scope = job, known, scope
+        self._job, self._known, self._leaves, self._scope = job, known, leaves, scope
         self._whitener, self._ridge, self.held = whitener, ridge, held
         self._plan = job.plan
         self._facts = Facts.of(job.source)
@@ -223,7 +225,23 @@ class _Search:
         self._bytes_read_again = 0
         # Rounding of G that whitening enlarges (THEORY 6).
         self._noise = scope.rounding * float(known.squared_norms.sum())
+        self._start = self._start_weights()
         self._noise *= float(np.square(whitener.R).sum(axis=1).max())
+        self._zero_error: float | None = None
+        if self._plan.epsilon is not None and self._plan.target in ENTRY_TARGETS:
+            nothing = np.zeros_like(known.gram)
+            self._zero_error = error_of(known.gram, nothing, scope, self._plan.target)
+
+    def _start_weights(self) -> Array | None:
+        """Return the weights of an earlier selection, by column of the pool."""
+        start = self._job.start
+        if start is None:
+            return None
+        weights = np.zeros(self.held.pool.size)
+        order = np.argsort(self.held.columns, kind="stable")
+        positions = order[np.searchsorted(self.held.columns, start.columns, sorter=order)]
+        weights[positions] = start.weights
+        return self.held.pool.distortion(weights)[1]
 
     def run(self) -> tuple[_Found, tuple[CurvePoint, ...]]:
         """Return what was found, and what was tried on the way to the fewest columns."""
@@ -231,10 +249,10 @@ class _Search:
         assert plan.most_columns is not None
         if plan.epsilon is None:
             return self._choose(plan.most_columns), ()
-        if plan.algorithm == "bss":
+        if plan.algorithm == "bss" and self._can_walk(plan.most_columns):
             return self._walk(plan.most_columns, until=self._meets), ()
         found, curve = self._fewest(plan.most_columns)
-        if curve and not any(point.meets for point in curve):
+        if self._can_walk(plan.most_columns) and not any(point.meets for point in curve):
             walked = self._walk(plan.most_columns, until=self._meets)
             if self._error(walked.weights) < self._error(found.weights):
                 found = walked._replace(fell_back=True)
@@ -243,10 +261,20 @@ class _Search:
     def _choose(self, m: int) -> _Found:
         """Return at most m columns, by the algorithm that was asked for."""
         plan, held = self._plan, self.held
-        if plan.algorithm == "bss":
-            return self._walk(m, until=None)
-        care = care_for(self._facts, plan.algorithm or "auto", m)
-        best = choose_balanced(held.pool, held.weights, m, care)
+        if held.pool.size <= m and (held.weights == 1).all():
+            # All columns that are not zero: nothing is left to choose, and nothing is lost.
+            return _Found(held.weights, held.pool.distortion(held.weights)[0], "all")
+        algorithm = plan.algorithm or "auto"
+        if algorithm == "bss":
+            if self._can_walk(m):
+                return self._walk(m, until=None)
+            # Barriers need more columns than directions.
+            algorithm = "auto"
+        care = care_for(self._facts, algorithm, m)
+        if self._start is None:
+            best = choose_balanced(held.pool, held.weights, m, care)
+        else:
+            best = improve(held.pool, resize(held.pool, self._start, m), m, care)
         found = _Found(*best, "exchange" if care.rounds else "balance")
         # What barriers prove must hold for "auto" as well.
         if plan.algorithm == "auto" and best.epsilon > (self._proved(m) or 1.0):
@@ -258,25 +286,27 @@ class _Search:
                 )
         return found
 
+    def _can_walk(self, m: int) -> bool:
+        """Whether the theorem of barriers says anything: more columns than directions."""
+        return self._ridge == 0 and m > self._whitener.rank
+
     def _proved(self, m: int) -> float | None:
-        rank = self._whitener.rank
-        return barrier_epsilon(rank=rank, m=m) if self._ridge == 0 and m > rank else None
+        return barrier_epsilon(rank=self._whitener.rank, m=m) if self._can_walk(m) else None
 
     def _walk(self, m: int, *, until: Callable[[Array], bool] | None) -> _Found:
         """Return the weights of m picks of Batson, Spielman and Srivastava, or fewer columns."""
-        rank, held = self._whitener.rank, self.held
-        if self._ridge > 0 or m <= rank:
-            weights = refill(held.pool, np.zeros(held.pool.size), m)
-            epsilon, weights = held.pool.distortion(weights)
-            return _Found(weights, epsilon, "bss")
-        walk = Walk(
-            held.pool, Schedule(rank, m / rank), np.zeros(held.pool.size), scale=1.0, repeats=True
-        )
+        rank, pool = self._whitener.rank, self.held.pool
+        weights, done = np.zeros(pool.size), 0
+        if self._start is not None:
+            # Barriers are put around what is there, as if it had been picked one by one.
+            weights = keep_strongest(pool, self._start, m)
+            done = int(np.count_nonzero(weights))
+        walk = Walk(pool, Schedule(rank, m / rank), weights, scale=max(1, done), repeats=True)
         check = rank
-        while walk.picks < m:
+        while done + walk.picks < m:
             if walk.step() is None and not self._read_more(walk):
                 break
-            if until is not None and walk.picks >= check:
+            if until is not None and done + walk.picks >= check:
                 check = int(check * _NEAR) + 1
                 if until(self.held.pool.distortion(walk.weights)[1]):
                     break
@@ -297,7 +327,7 @@ class _Search:
             return self._search_interval(walk, R, upper, lower, (0, self._plan.d))
         M = (R.T * (lower - upper)) @ R
         packed = (2 * M - np.diag(M.diagonal()))[np.tril_indices(M.shape[0])]
-        values = {leaf: float(packed @ sums) for leaf, sums in self._known.leaves.items()}
+        values = {leaf: float(packed @ sums) for leaf, sums in self._leaves.items()}
         for leaf in sorted(values, key=lambda leaf: (-values[leaf], leaf)):
             start = leaf * width
             interval = (start, min(start + width, self._plan.d))
@@ -343,39 +373,41 @@ class _Search:
         return kept
 
     def _fewest(self, most: int) -> tuple[_Found, tuple[CurvePoint, ...]]:
-        """Return the fewest columns that meet epsilon, by trials: errors fall as 1 / sqrt(m)."""
-        plan = self._plan
-        assert plan.epsilon is not None
-        least, enough = 0, most + 1
+        """Return the fewest columns that meet epsilon, by trials, and all trials.
+
+        Errors fall about as 1 / sqrt(m): a line through the nearest trials on either side, in
+        logarithms, says where to try next. If none meets epsilon: the one of least error.
+        """
+        limit = self._limit()
+        failing: tuple[int, float] | None = None
+        meeting: tuple[int, float] | None = None
+        best: _Found | None = None
+        points: dict[int, CurvePoint] = {}
         m = min(most, self._first_guess())
-        tried: dict[int, tuple[_Found, float]] = {}
-        while len(tried) < _MOST_TRIALS and m not in tried:
+        for _ in range(_MOST_TRIALS):
             found = self._choose(m)
             error = self._error(found.weights)
-            tried[m] = found, error
-            if error <= plan.epsilon:
-                enough = min(enough, m)
+            count = int(np.count_nonzero(found.weights))
+            points[count] = CurvePoint(count, "columns", error, self._zero_error, error <= limit)
+            if error <= limit:
+                meeting, best = (m, error), found
             else:
-                least = max(least, m)
-            if enough <= most and enough <= least * _NEAR + 1:
+                failing = (m, error)
+                best = found if meeting is None else best
+            if failing is not None and failing[0] >= most:
                 break
-            guess = m * (error / plan.epsilon) ** 2
-            low, high = least + 1, min(most, enough - 1)
-            if least and enough <= most:
-                low, high = int(least * 1.02) + 1, max(int(enough / 1.02), least + 1)
-            m = int(min(max(guess, low, m / 8), high, 8 * m))
-        meeting = [trial for trial in tried.values() if trial[1] <= plan.epsilon]
-        best = min(
-            meeting or tried.values(),
-            key=lambda trial: np.count_nonzero(trial[0].weights) if meeting else trial[1],
-        )
-        curve = tuple(
-            CurvePoint(
-                int(np.count_nonzero(found.weights)), "columns", error, None, error <= plan.epsilon
-            )
-            for _, (found, error) in sorted(tried.items())
-        )
-        return best[0], curve
+            if meeting is not None and meeting[0] <= (failing[0] if failing else 0) * _NEAR + 1:
+                break
+            m = min(most, _next_trial(failing, meeting, limit))
+        assert best is not None
+        return best, tuple(points[count] for count in sorted(points))
+
+    def _limit(self) -> float:
+        """Return epsilon, or a little less than the error of Y = 0 if that is within epsilon."""
+        assert self._plan.epsilon is not None
+        if not self._zero_error:
+            return self._plan.epsilon
+        return min(self._plan.epsilon, self._zero_error * (1 - 1e-9))
 
     def _first_guess(self) -> int:
         plan, size = self._plan, max(1, round(self._whitener.size))
@@ -384,24 +416,19 @@ class _Search:
         return max(8, int(barrier_columns(rank=size, epsilon=epsilon) / _OPTIMISM))
 
     def _meets(self, weights: Array) -> bool:
-        assert self._plan.epsilon is not None
-        return self._error(weights) <= self._plan.epsilon
+        return self._error(weights) <= self._limit()
 
     def _error(self, weights: Array) -> float:
         """Return the error in the sense of the target, as the certificate will state it."""
         held, plan = self.held, self._plan
-        if plan.target in ("spectral", "regularised"):
+        if plan.target == "spectral" or (plan.target == "regularised" and self._ridge > 0):
             return held.pool.distortion(weights)[0] + self._noise
         used = np.flatnonzero(weights)
         columns = held.columns[used]
         order = np.argsort(columns)
         Y = weighted_columns(held.picks, columns[order], weights[used][order], rows=plan.n)
         F = product_with_transpose(dense_rows(Y))
-        errors = measure_exactly(
-            G=self._known.G, F=F, scope=self._scope, spectral=None, regularised=None
-        )
-        measured = certified_error(errors, plan.target)
-        return float("inf") if measured is None else measured.value
+        return error_of(self._known.gram, F, self._scope, plan.target)
 
     def in_order(self, found: _Found) -> tuple[Array, Array]:
         """Return (columns, weights) in the order of picks; without one, the strongest first."""
@@ -423,4 +450,25 @@ class _Search:
             leaves_read=self._leaves_read,
             bytes_read_again=self._bytes_read_again,
         )
-        return selection if report is None else replace(selection, **report._asdict())
+        if report is None:
+            return selection
+        proved = report.epsilon if report.holds and report.epsilon < 1 else None
+        return replace(selection, proved=proved, **report._asdict())
+
+
+def _next_trial(
+    failing: tuple[int, float] | None, meeting: tuple[int, float] | None, limit: float
+) -> int:
+    """Return the next m to try, given the nearest trials (m, error) that fail and that meet."""
+    if failing is None or meeting is None:
+        m, error = failing or meeting or (1, 1.0)
+        factor = min(max((error / limit) ** 2, 1 / 8), 8.0)
+        return max(1, m + 1 if failing and factor <= 1 else int(m * factor * (1 - 0.02)))
+    (low, high_error), (high, low_error) = failing, meeting
+    share = 0.5
+    if low_error < high_error < float("inf"):
+        share = math.log(high_error / limit) / math.log(high_error / max(low_error, 1e-300))
+    # Away from both ends, so that the bracket shrinks whatever the errors do.
+    share = min(max(share, 0.15), 0.85)
+    m = int(low * (high / low) ** share + 0.5)
+    return min(max(m, low + 1), high - 1)

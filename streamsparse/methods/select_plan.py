@@ -69,7 +69,7 @@ def plan_select(facts: Facts, request: Request, *, why: str, threads: int) -> Pl
     sizes = _sizes(facts, request)
     stream = plan_stream(
         facts=facts,
-        needs=_needs(facts, sizes),
+        needs=_needs(facts, sizes, scans=1 if request.continues else 2),
         memory_budget=request.memory,
         has_output=False,
     )
@@ -139,7 +139,7 @@ def _sizes(facts: Facts, request: Request) -> Sizes:
         most = min(d, barrier_columns(rank=n, epsilon=epsilon))
     pool = pool_size(n, d, most) if request.epsilon is None else min(d, max(most, 8 * n))
     leaf_width = None
-    if request.algorithm == "bss":
+    if request.algorithm == "bss" and not request.continues:
         leaf_width = span_width(d=d, state_columns=n)
         leaves = max(_LEAST_LEAVES, _LEAF_BYTES // (4 * n * n))
         while leaf_width * leaves < d:
@@ -181,7 +181,7 @@ def _care_seconds(n: int, m: int, pool: int, care: Care) -> float:
     return care.rounds * one + _polish_seconds(n, m, care.last)
 
 
-def _needs(facts: Facts, sizes: Sizes) -> Needs:
+def _needs(facts: Facts, sizes: Sizes, *, scans: int) -> Needs:
     n = facts.n
     leaves = 0 if sizes.leaf_width is None else -(-facts.d // sizes.leaf_width)
     # Chance decides how many more columns than expected pass for the pool.
@@ -205,5 +205,5 @@ def _needs(facts: Facts, sizes: Sizes) -> Needs:
         finish_bytes=8 * n * 8 * n + 8 * STACK_BYTES + kept + whitened + chosen,
         span_width=span_width(d=facts.d, state_columns=n),
         whole_columns=True,
-        scans=2,
+        scans=scans,
     )

@@ -50,6 +50,10 @@ class BucketSource:
         """Return that of the source: the columns are the same."""
         return self._source.feature_digest()
 
+    def feature_names(self, columns: Array) -> list[str] | None:
+        """Return those of the source."""
+        return self._source.feature_names(columns)
+
     @property
     def largest_unit_entries(self) -> int:
         """A bucket may be full."""

@@ -119,6 +119,10 @@ class Source(Protocol):
         """Return a digest of the names of the columns of X in their order; None without names."""
         ...
 
+    def feature_names(self, columns: Array) -> list[str] | None:
+        """Return the names of some columns of X; None where there are no names."""
+        ...
+
     def bands(self, max_rows: int, max_bytes: int) -> list[Interval]:
         """Cut [0, n) into row ranges of at most ``max_rows`` rows, on unit edges where possible.
 
@@ -148,6 +152,10 @@ class SourceMixin:
         return 0
 
     def feature_digest(self) -> str | None:
+        """Return None: most sources do not name their columns."""
+        return None
+
+    def feature_names(self, columns: Array) -> list[str] | None:  # noqa: ARG002 - the protocol's
         """Return None: most sources do not name their columns."""
         return None
 

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from streamsparse.errors import ParameterError
 from streamsparse.sources.base import (
+    Array,
     Block,
     DenseBlock,
     Interval,
@@ -64,6 +65,10 @@ class StackedSource(SourceMixin):
     def feature_digest(self) -> str | None:
         """Return that of either."""
         return self.above.feature_digest() or self.below.feature_digest()
+
+    def feature_names(self, columns: Array) -> list[str] | None:
+        """Return those of either."""
+        return self.above.feature_names(columns) or self.below.feature_names(columns)
 
     def verify(self) -> None:
         """Check both."""

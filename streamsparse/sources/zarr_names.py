@@ -1,4 +1,4 @@
-"""The names of the columns of X that a store keeps beside it, as one digest.
+"""The names of the columns of X that a store keeps beside it: a digest of all, or some of them.
 
 AnnData keeps them in ``var`` (features along axis 1) or ``obs`` (axis 0); xarray and others in an
 array named like the dimension.
@@ -15,6 +15,7 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
+from streamsparse.sources.base import Array
 from streamsparse.sources.zarr_layout import check_codecs, codecs_of
 
 _PIECE = 1 << 16
@@ -38,20 +39,39 @@ def digest_names(node: Any, *, axis: int, length: int) -> str | None:
     32 hexadecimal digits, equal for equal names in equal order; None where no names are found.
     Reads all of them, in pieces: they are never in memory at once.
     """
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     try:
-        names = _find(node, axis)
-        if names is None or names.shape != (length,):
-            return None
-        # Strings in format 2 are objects: only a codec that makes nothing but text is decoded.
-        check_codecs(codecs_of(names.metadata.to_dict()), str(names), also=_TEXT_CODECS)
-        digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-        for start in range(0, length, _PIECE):
-            for text in np.asarray(names[start : start + _PIECE]).tolist():
+        for _, texts in _pieces(node, axis, length):
+            for text in texts:
                 digest.update(repr(text).encode() + b"\n")
-        return digest.hexdigest()
     except Exception:
         # Names are a help, not a part of X: where they cannot be read there are none.
         return None
+    return digest.hexdigest()
+
+
+def pick_names(node: Any, *, axis: int, length: int, positions: Array) -> list[str] | None:
+    """Return the names at some positions along an axis, in their order; None without names."""
+    names: dict[int, str] = {}
+    wanted = np.unique(positions)
+    try:
+        for start, texts in _pieces(node, axis, length):
+            first, stop = np.searchsorted(wanted, [start, start + len(texts)])
+            names |= {int(j): str(texts[int(j) - start]) for j in wanted[first:stop]}
+    except Exception:
+        return None
+    return [names[int(j)] for j in positions]
+
+
+def _pieces(node: Any, axis: int, length: int) -> Iterator[tuple[int, list[Any]]]:
+    """Yield (position of the first, names) in pieces; LookupError where there are none."""
+    names = _find(node, axis)
+    if names is None or names.shape != (length,):
+        raise LookupError
+    # Strings in format 2 are objects: only a codec that makes nothing but text is decoded.
+    check_codecs(codecs_of(names.metadata.to_dict()), str(names), also=_TEXT_CODECS)
+    for start in range(0, length, _PIECE):
+        yield start, np.asarray(names[start : start + _PIECE]).tolist()
 
 
 def _find(node: Any, axis: int) -> zarr.Array[Any] | None:

@@ -69,6 +69,12 @@ class ZarrSource(DenseSource):
         """Return a digest of the names of the columns, where AnnData or a coordinate has them."""
         return self._stored.digest_names(axis=self._feature_axis, length=self.shape[1])
 
+    def feature_names(self, columns: Array) -> list[str] | None:
+        """Return the names of some columns, from the same place."""
+        return self._stored.pick_names(
+            axis=self._feature_axis, length=self.shape[1], positions=columns
+        )
+
     def verify(self) -> None:
         """Compare the chunks that should be there with a listing of the store."""
         self._stored.verify()
@@ -124,6 +130,12 @@ class ZarrSparseSource(CompressedSource):
     def feature_digest(self) -> str | None:
         """Return a digest of the names of the columns, where AnnData has them."""
         return self._group.digest_names(axis=self._feature_axis, length=self.shape[1])
+
+    def feature_names(self, columns: Array) -> list[str] | None:
+        """Return the names of some columns, from the same place."""
+        return self._group.pick_names(
+            axis=self._feature_axis, length=self.shape[1], positions=columns
+        )
 
     def verify(self) -> None:
         """Compare the chunks of all three arrays with listings of the store."""

@@ -29,7 +29,7 @@ from streamsparse.errors import (
 )
 from streamsparse.sources.base import Array, Interval, as_block_dtype
 from streamsparse.sources.zarr_layout import absent_inner_chunks, layout_of
-from streamsparse.sources.zarr_names import digest_names
+from streamsparse.sources.zarr_names import digest_names, pick_names
 
 # zarr holds every chunk of one request at once: requests are cut to this, or to one chunk.
 _REQUEST_BYTES = 1 << 23
@@ -58,6 +58,10 @@ class StoredGroup:
     def digest_names(self, *, axis: int, length: int) -> str | None:
         """Return a digest of the names along an axis of the matrix, None without names."""
         return digest_names(self.node, axis=axis, length=length)
+
+    def pick_names(self, *, axis: int, length: int, positions: Array) -> list[str] | None:
+        """Return the names at some positions along an axis, None without names."""
+        return pick_names(self.node, axis=axis, length=length, positions=positions)
 
 
 def open_node(target: Any, *, missing: str, members: tuple[str, ...]) -> StoredArray | StoredGroup:
@@ -138,6 +142,10 @@ class StoredArray:
     def digest_names(self, *, axis: int, length: int) -> str | None:
         """Return a digest of the names along an axis of the array, None without names."""
         return digest_names(self._array, axis=axis, length=length)
+
+    def pick_names(self, *, axis: int, length: int, positions: Array) -> list[str] | None:
+        """Return the names at some positions along an axis, None without names."""
+        return pick_names(self._array, axis=axis, length=length, positions=positions)
 
     def stored_bytes(self) -> int:
         """Bytes of the objects of a local store; of the decoded array for any other."""

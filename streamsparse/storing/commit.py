@@ -16,7 +16,7 @@ from streamsparse.storing.files import fsync_directory, fsync_tree, remove_tree,
 # The attribute that makes a group a result; it is written last.
 MARKER = "streamsparse"
 # The arrays of a result, Y and those that only some methods have.
-RESULT_ARRAYS = ("Y", "columns", "weights", "projection")
+RESULT_ARRAYS = ("Y", "columns", "weights", "projection", "gram", "squared_norms", "digest")
 
 _METADATA = "zarr.json"
 

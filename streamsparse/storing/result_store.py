@@ -101,7 +101,7 @@ class ResultWriter:
             self.Y[self._next - count : self._next] = self._buffer[:count]
 
     def write_array(self, name: str, values: Array) -> None:
-        """Write one of the optional arrays: "columns", "weights" or "projection"."""
+        """Write one of the optional arrays, ``RESULT_ARRAYS`` but the first."""
         assert name in RESULT_ARRAYS[1:]
         self._write(self._group, name, np.asarray(values))
 
@@ -131,6 +131,7 @@ class StoredResult:
         crc32c; or a scipy CSC array in memory, where X was sparse and columns of it were kept.
     columns, weights : (m,) for methods that keep columns of X, else None.
     projection : (sketch columns, m), or None.
+    gram, squared_norms, digest : (n, n), (n,) and (n,) for "select", else None.
     attributes : what ``ResultWriter.finish`` was given.
     """
 
@@ -138,6 +139,9 @@ class StoredResult:
     columns: Array | None
     weights: Array | None
     projection: Array | None
+    gram: Array | None
+    squared_norms: Array | None
+    digest: Array | None
     attributes: dict[str, Any]
 
 
