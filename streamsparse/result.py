@@ -203,9 +203,12 @@ class Result:
             finish_writing(writer, self)
 
     def __repr__(self) -> str:
-        """Return the certificate's lines; computes nothing."""
+        """Return the lines of the certificate and of the selection; computes nothing."""
         of = f" of {self.plan.queries:,} queries and their keys" if self.is_pair else ""
-        return f"Result{of}\n{self.certificate}"
+        lines = [f"Result{of}", str(self.certificate)]
+        if self.selection is not None:
+            lines.append(str(self.selection))
+        return "\n".join(lines)
 
 
 def finish_writing(writer: ResultWriter, result: Result) -> None:

@@ -22,7 +22,7 @@ from streamsparse.sources.open import open_source
 from streamsparse.storing.zarr_write import write_sparse
 
 N, D, M = 67, 40_000, 200
-ARGUMENTS = {"sketch": {"m": M}, "exact": {}, "sample": {"m": M}}
+ARGUMENTS = {"sketch": {"m": M}, "exact": {}, "sample": {"m": M}, "select": {"m": M}}
 
 
 def bits(Y):
@@ -106,7 +106,7 @@ def test_sparsify__sketches_sparse_storage_to_the_bits_of_dense_storage(
     )
 
 
-@pytest.mark.parametrize("method", ["exact", "sample"])
+@pytest.mark.parametrize("method", ["exact", "sample", "select"])
 @pytest.mark.parametrize("storage", ["csc", "csr group", "csc group", "dask csr"])
 def test_sparsify__gives_the_same_bits_for_any_sparse_storage(X, tmp_path, method, storage):
     # Columns are scored by the exact Gram matrix, whose tiles differ from those of dense storage.
@@ -155,7 +155,23 @@ def test_run_plan__gives_the_same_bits_for_any_threads_and_blocks(
         assert bits(run_plan(job).Y) == expected[method]
 
 
-@pytest.mark.parametrize("memory", ["240 MiB", "300 MiB", "4 GiB"])
+@pytest.mark.parametrize("algorithm", ["bss", "balance"])
+@pytest.mark.parametrize("arguments", [{"m": M}, {"m": N // 2}, {"epsilon": 0.5}], ids=str)
+def test_sparsify__selects_the_same_columns_and_weights_from_any_grid(
+    X, tmp_path, algorithm, arguments
+):
+    stored = zarr.create_array(tmp_path / "x", shape=X.shape, chunks=(10, 7777), dtype=X.dtype)
+    stored[:] = X
+    whole, cut = (
+        ss.sparsify(source, "select", algorithm=algorithm, target="spectral", **arguments)
+        for source in (X, stored)
+    )
+    np.testing.assert_array_equal(whole.columns, cut.columns)
+    np.testing.assert_array_equal(whole.weights, cut.weights)
+    assert bits(whole.Y) == bits(cut.Y)
+
+
+@pytest.mark.parametrize("memory", ["260 MiB", "320 MiB", "4 GiB"])
 def test_sparsify__gives_the_same_bits_for_any_budget(X, expected, tmp_path, memory):
     path = saved(tmp_path / "x.npy", X)
     for method, arguments in ARGUMENTS.items():

@@ -109,11 +109,14 @@ def _show_result(path: str, as_json: bool) -> None:
                 "path": path,
                 "plan": result.plan.to_dict(),
                 "certificate": result.certificate.to_dict(),
+                "selection": None if result.selection is None else result.selection.to_dict(),
             }
         )
         return
     click.echo(f"result   {path}")
     click.echo(str(result.certificate))
+    if result.selection is not None:
+        click.echo(str(result.selection))
     click.echo("planned as")
     click.echo(str(result.plan))
 

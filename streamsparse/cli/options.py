@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from streamsparse import sparsify
-from streamsparse.api.arguments import METHODS, POLICIES, TARGETS
+from streamsparse.api.arguments import ALGORITHMS, METHODS, POLICIES, TARGETS
 
 _WIDTH = 80
 # Room to the right of an option: for its value and a backslash.
@@ -97,8 +97,22 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
         "method",
         "--method",
         type=click.Choice(METHODS),
-        help="sketch: random, fast. sample: columns of X, two passes. exact: from the Gram "
-        "matrix. auto: the plan chooses exact or sketch.",
+        help="sketch: random, fast. sample: random columns of X, two passes. select: chosen "
+        "columns, the fewest. exact: from the Gram matrix. auto: exact or sketch.",
+    ),
+    parameter_option(
+        sparsify,
+        "algorithm",
+        "--algorithm",
+        type=click.Choice(ALGORITHMS),
+        help="Of select: bss is the theorem, balance the fastest, auto the least error.",
+    ),
+    parameter_option(
+        sparsify,
+        "start",
+        "--start",
+        type=click.Path(),
+        help="An earlier result of select, of the same X, to continue from.",
     ),
     parameter_option(sparsify, "m", "--m", type=int, metavar="N", help="Columns of Y."),
     parameter_option(
@@ -149,7 +163,7 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
         "strict",
         "--strict",
         is_flag=True,
-        help="Only what a theorem covers: 4-wise signs and its m; exact scores.",
+        help="Only what a theorem covers: 4-wise signs and its m; exact scores; barriers.",
     ),
     memory_option(sparsify),
     feature_axis_option(sparsify),

@@ -28,6 +28,8 @@ Examples:
   streamsparse reduce X.zarr Y.zarr --method sketch --m 1024 --seed 7
   streamsparse reduce tall.npy Y.zarr --feature-axis 0 --memory '4 GiB'
   streamsparse reduce X.zarr Y.zarr --epsilon 0.05 -f --json
+  streamsparse reduce X.zarr Y.zarr --method select --epsilon 0.1
+  streamsparse reduce X.zarr Z.zarr --method select --m 4096 --start Y.zarr
 """
 )
 @click.argument("source")
@@ -45,9 +47,14 @@ def reduce(source: str, out: str, overwrite: bool, as_json: bool, **request: Any
     result = ss.sparsify(source, out=out, overwrite=overwrite, **request)
     certificate, plan = result.certificate, result.plan
     if as_json:
-        print_json({"out": out, "plan": plan.to_dict(), "certificate": certificate.to_dict()})
+        answer = {"out": out, "plan": plan.to_dict(), "certificate": certificate.to_dict()}
+        if result.selection is not None:
+            answer["selection"] = result.selection.to_dict()
+        print_json(answer)
         return
     click.echo(str(certificate))
+    if result.selection is not None:
+        click.echo(str(result.selection))
     if request["method"] == "auto":
         why = f"auto chose {plan.method}: {plan.why}"
         click.echo(textwrap.fill(why, 80, initial_indent="  ", subsequent_indent="    "))

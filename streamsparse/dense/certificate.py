@@ -56,6 +56,7 @@ class Errors:
     ----------
     spectral : smallest epsilon with (1 - epsilon) G <= Y Y^T <= (1 + epsilon) G.
     regularised : smallest epsilon with -epsilon (G + r I) <= E <= epsilon (G + r I).
+    barrier : bound on the spectral error that the barriers of the selection prove.
     entry : max |E_ij| / r; where not all rows were checked, over those that were.
     attention : largest row L1 error of softmax(beta G), over the same rows.
     uniform : the same for Y = 0, that is for uniform attention.
@@ -67,6 +68,7 @@ class Errors:
     """
 
     spectral: Measure | None = None
+    barrier: Measure | None = None
     regularised: Measure | None = None
     entry: Measure | None = None
     attention: Measure | None = None
@@ -83,6 +85,7 @@ class Errors:
 # Field of Errors: name in JSON, and what people read.
 _MEASURES = {
     "spectral": ("spectral_error", "spectral error, Loewner epsilon"),
+    "barrier": ("barrier_spectral_error", "  what the barriers prove"),
     "regularised": ("regularised_error", "regularised error, lambda = r"),
     "entry": ("entry_error", "entry error, max |E_ij| / r"),
     "attention": ("attention_error", "attention error (largest row, L1)"),
@@ -98,7 +101,7 @@ _MEASURES = {
 _LINES = (
     ("attention", "most_rows_attention", "all_rows_attention", "uniform"),
     ("entry", "most_rows_entry", "all_rows_entry", "bootstrap_entry", "rms_entry"),
-    ("spectral",),
+    ("spectral", "barrier"),
     ("regularised",),
 )
 
@@ -220,7 +223,7 @@ def _describe(certificate: Certificate) -> Iterator[str]:
                 if field in ("attention", "entry") and measure and measure.kind == "estimate":
                     found = f"{measure.value:<9.4g} the largest of {c.checked_rows:,} rows"
                 yield f"  {_MEASURES[field][1]:<33} {found}"
-    measures = [getattr(c.errors, field) for field in _MEASURES]
+    measures = [getattr(c.errors, field) for field in _MEASURES if field != "barrier"]
     if any(m is not None and m.kind == "bound" and m.confidence is None for m in measures):
         yield "  bounds include the rounding of products in float32; float64 input has less"
     ours, zero = c.attention_error, c.uniform_attention_error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -11,6 +12,7 @@ from streamsparse.running.local import Execution
 from streamsparse.running.plan import Plan
 from streamsparse.sketching.row_map import RowMap
 from streamsparse.sources.base import Array, Source
+from streamsparse.units import format_bytes
 
 # Every row of the error is computed up to ALL_ROWS of them; else enough to speak about this share
 # of the rows, with confidence 1 - delta (THEORY 5.2: 90 rows at delta = 0.01).
@@ -154,13 +156,23 @@ class CurvePoint:
         return asdict(self)
 
 
+# What people read for the algorithm of a selection.
+_ALGORITHMS = {
+    "all": "keeping all that are not zero",
+    "balance": "balancing, then better weights",
+    "exchange": "balancing, exchange, better weights",
+    "bss": "barriers",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """How columns were selected.
 
     Attributes
     ----------
-    algorithm : what made the columns: "balance", "bss", or "exchange" after a balance.
+    algorithm : what made the columns: "balance", "exchange" after a balance, "bss", or "all" where
+        nothing had to be left out.
     fell_back : whether balancing missed epsilon, so that barriers took over.
     rank : numerical rank of X: a spectral error below 1 takes more columns than that.
     ridge : lambda; 0 where the whole of G is approximated, else |E| <= epsilon (G + lambda I) is.
@@ -189,6 +201,27 @@ class Selection:
     def to_dict(self) -> dict[str, Any]:
         """Return the selection as JSON-ready values."""
         return asdict(self)
+
+    def __str__(self) -> str:
+        """Return what chose the columns, and what is lost, as lines of at most 80 columns."""
+        return "\n".join(f"  {line}" for line in self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield f"columns chosen by {_ALGORITHMS[self.algorithm]}; X has rank {self.rank:,}"
+        if self.fell_back:
+            yield "balancing missed epsilon, so barriers took over"
+        if self.ridge > 0:
+            yield f"chosen for |E| <= {self.epsilon:.4g} (G + lambda I), lambda = {self.ridge:.4g}"
+        elif self.proved is not None:
+            yield f"barriers prove a spectral error of at most {self.proved:.4g} for so many"
+        if self.picks is not None:
+            yield (
+                f"{self.picks:,} picks, eigenvalues within their barriers: "
+                f"{self.lower:.4g} < {self.smallest:.4g} .. {self.largest:.4g} < {self.upper:.4g}"
+            )
+        if self.leaves_read:
+            again = format_bytes(self.bytes_read_again)
+            yield f"{self.leaves_read:,} leaves searched for columns, {again} read again"
 
 
 @dataclass(frozen=True, slots=True)

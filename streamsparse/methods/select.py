@@ -18,6 +18,7 @@ from streamsparse.accumulators.picks import Picks
 from streamsparse.accumulators.whitened import Chooser, WhitenedPicker
 from streamsparse.dense.balance import Balance
 from streamsparse.dense.barriers import Report, Schedule, Walk
+from streamsparse.dense.certificate import Measure
 from streamsparse.dense.choice import choose_balanced, improve, keep_strongest, resize
 from streamsparse.dense.linalg import product_with_transpose
 from streamsparse.dense.measure import Scope
@@ -88,6 +89,8 @@ def reduce_by_selecting(job: Job) -> Reduction:
     del search, held, whitener
     del leaves
     errors = measure_all(known.gram, dense_rows(Y), scope)
+    if selection.picks is not None and selection.proved is not None:
+        errors = replace(errors, barrier=Measure(selection.proved, "bound"))
     kept = put_out(Y, job.output)
     trace = float(known.squared_norms.sum())
     return Reduction(

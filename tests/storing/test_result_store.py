@@ -19,7 +19,7 @@ from streamsparse.errors import (
 from streamsparse.storing import zarr_write
 from streamsparse.storing.result_store import ResultWriter, open_result
 
-ATTRIBUTES = {"schema": 2, "certificate": {"r": 0.1, "text": "ä", "none": None, "list": [1, 2]}}
+ATTRIBUTES = {"schema": 3, "certificate": {"r": 0.1, "text": "ä", "none": None, "list": [1, 2]}}
 
 
 def start_result(path, n, m):
@@ -136,8 +136,8 @@ def test_open_result__refuses_what_is_absent_foreign_incomplete_or_newer(tmp_pat
     for name in ("half", "array", "file"):
         with pytest.raises(UnsupportedInputError, match="not a complete result"):
             open_result(tmp_path / name)
-    write_result(tmp_path / "newer", np.ones((2, 1)), attributes={"schema": 3})
-    with pytest.raises(UnsupportedInputError, match="schema version 3"):
+    write_result(tmp_path / "newer", np.ones((2, 1)), attributes={"schema": 4})
+    with pytest.raises(UnsupportedInputError, match="schema version 4"):
         open_result(tmp_path / "newer")
     group = zarr.create_group(tmp_path / "empty", zarr_format=3)
     group.attrs["streamsparse"] = ATTRIBUTES
