@@ -163,7 +163,7 @@ def test_sparsify__selects_the_same_columns_and_weights_from_any_grid(
     stored = zarr.create_array(tmp_path / "x", shape=X.shape, chunks=(10, 7777), dtype=X.dtype)
     stored[:] = X
     whole, cut = (
-        ss.sparsify(source, "select", algorithm=algorithm, target="spectral", **arguments)
+        ss.sparsify(source, "select", algorithm=algorithm, target="regularised", **arguments)
         for source in (X, stored)
     )
     np.testing.assert_array_equal(whole.columns, cut.columns)

@@ -21,6 +21,8 @@ import json, sys
 import streamsparse as ss
 path, method, memory, out = sys.argv[1:]
 arguments = {} if method == "exact" else {"m": 1024}
+if method == "select":
+    arguments["algorithm"] = "balance"
 result = ss.sparsify(path, method, memory=memory, out=out, progress=False, **arguments)
 stream = result.plan.stream
 print(json.dumps({
@@ -67,6 +69,7 @@ def run(path, method, memory, out):
     [
         *product(["sketch", "exact"], ["340 MiB", "512 MiB", "1 GiB"]),
         *product(["sample"], ["400 MiB", "1 GiB"]),
+        ("select", "640 MiB"),
     ],
 )
 @pytest.mark.parametrize("name", ["columns", "grid", "rows", "c.npy", "f.npy", "csr", "csc"])

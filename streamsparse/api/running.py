@@ -131,7 +131,12 @@ def _describe_miss(result: Result) -> str:
     certificate, plan = result.certificate, result.plan
     measured = certified_error(certificate.errors, plan.target)
     if measured is None:
-        if certificate.checked_rows == 0:
+        if result.plan.checked_rows == certificate.n:
+            what = (
+                "the rounding of products of float32 hides it, because directions of X differ too "
+                "much in size; give X as float64"
+            )
+        elif certificate.checked_rows == 0:
             what = "no row could be compared within memory; raise it"
         elif plan.target in ENTRY_TARGETS:
             what = f"only {plan.checked_rows:,} rows could be compared within memory; raise it"

@@ -39,6 +39,8 @@ from streamsparse.running.local import run_bands, worker_threads
 from streamsparse.sketching.bounds import barrier_columns, barrier_epsilon
 from streamsparse.sources.base import Array, Interval
 
+# A rate at which every column that is not zero is kept.
+_KEEP_ALL = 1e150
 # Trials of m on the way to the fewest columns, and how near the last two must be.
 _MOST_TRIALS = 8
 _NEAR = 1.05
@@ -151,7 +153,7 @@ def _fill_pool(job: Job, known: GramState, whitener: Whitener, each: Each) -> _H
     count = plan.pool_columns
     assert count is not None
     # A column that is not kept for sure is kept with probability rate ||v||^2, as it were.
-    rate = count / whitener.size if count < plan.d else np.finfo(np.float64).max
+    rate = count / whitener.size if count < plan.d else _KEEP_ALL
     k = whitener.rank
     balance = Balance(rate=rate, error=np.zeros((k, k), np.float32))
     always = np.empty(0, np.int64) if job.start is None else np.unique(job.start.columns)
