@@ -14,7 +14,7 @@ from streamsparse.accumulators.choosers import BestRatio, PoolChooser
 from streamsparse.accumulators.digest import DigestAccumulator
 from streamsparse.accumulators.leaf_sums import LeafSumsAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
-from streamsparse.accumulators.picks import Picks
+from streamsparse.accumulators.picks import Batch, Picks
 from streamsparse.accumulators.whitened import Chooser, WhitenedPicker
 from streamsparse.dense.balance import Balance
 from streamsparse.dense.barriers import Report, Schedule, Walk
@@ -41,6 +41,8 @@ from streamsparse.sources.base import Array, Interval
 
 # A rate at which every column that is not zero is kept.
 _KEEP_ALL = 1e150
+# Columns of the pool that are whitened at once.
+_GROUP = 1024
 # Trials of m on the way to the fewest columns, and how near the last two must be.
 _MOST_TRIALS = 8
 _NEAR = 1.05
@@ -161,7 +163,7 @@ def _fill_pool(job: Job, known: GramState, whitener: Whitener, each: Each) -> _H
     picks, digest = _pick(job, known, whitener.R, chooser, np.float32, None)
     since = "between the two passes" if job.start is None else "since the result to start from"
     refuse_change(job.source, known.digest, digest, since=since)
-    pool = Pool(_whitened(picks, whitener, plan.n), whitener.offset, each)
+    pool = Pool(_whitened(picks, whitener, each), whitener.offset, each)
     return _Held(picks, pool, picks.scores)
 
 
@@ -196,16 +198,27 @@ def _pick(
     return found["picks"], found["digest"]
 
 
-def _whitened(picks: Picks, whitener: Whitener, n: int) -> Array:
+def _whitened(picks: Picks, whitener: Whitener, each: Each) -> Array:
     """Return V (k, P) float64 of columns as they were read."""
-    V, first = np.empty((whitener.rank, picks.count)), 0
+    V = np.empty((whitener.rank, picks.count))
+    groups: list[tuple[int, list[Batch]]] = []
+    first, held = 0, _GROUP
     for batch in picks.batches:
-        stop = first + batch.columns.size
+        if held >= _GROUP:
+            groups.append((first, []))
+            held = 0
+        groups[-1][1].append(batch)
+        first, held = first + batch.columns.size, held + batch.columns.size
+
+    def whiten(part: int) -> None:
+        start, batches = groups[part]
         alone = Picks()
-        alone.batches = [batch]
-        values = weighted_columns(alone, batch.columns, np.ones(batch.columns.size), rows=n)
-        V[:, first:stop] = whitener.apply(values)
-        first = stop
+        alone.batches = batches
+        columns = alone.columns
+        values = weighted_columns(alone, columns, np.ones(columns.size), rows=whitener.R.shape[1])
+        V[:, start : start + columns.size] = whitener.apply(values)
+
+    each(whiten, len(groups))
     return V
 
 
@@ -358,7 +371,7 @@ class _Search:
         if not new.batches:
             return False
         kept = self._without_spare(walk, new.count)
-        V = _whitened(new, self._whitener, self._plan.n)
+        V = _whitened(new, self._whitener, held.pool.each)
         held.picks.keep(kept)
         held.picks.batches += new.batches
         held.pool = replace(held.pool, V=np.concatenate([held.pool.V[:, kept], V], axis=1))

@@ -10,7 +10,7 @@ from streamsparse.accumulators.picks import PICK_BYTES
 from streamsparse.accumulators.tiles import STACK_BYTES, STACK_CELLS
 from streamsparse.dense.choice import Care
 from streamsparse.dense.polish import NONE, QUICK, THOROUGH, Effort
-from streamsparse.errors import ParameterError
+from streamsparse.errors import BudgetTooSmallError, ParameterError
 from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Request
 from streamsparse.methods.plans import (
@@ -67,12 +67,21 @@ def plan_select(facts: Facts, request: Request, *, why: str, threads: int) -> Pl
             "strict: the theorem with m = O(n) is about the barriers; give algorithm='bss'"
         )
     sizes = _sizes(facts, request)
-    stream = plan_stream(
-        facts=facts,
-        needs=_needs(facts, sizes, scans=1 if request.continues else 2),
-        memory_budget=request.memory,
-        has_output=False,
-    )
+    scans = 1 if request.continues else 2
+    while True:
+        try:
+            stream = plan_stream(
+                facts=facts,
+                needs=_needs(facts, sizes, scans=scans),
+                memory_budget=request.memory,
+                has_output=False,
+            )
+            break
+        except BudgetTooSmallError:
+            # How many columns epsilon takes is known afterwards only: as many as fit are tried.
+            if request.epsilon is None or sizes.most <= 2 * facts.n:
+                raise
+            sizes = _sizes(facts, request, most=sizes.most // 2)
     care = care_for(facts, request.algorithm, sizes.most)
     n = facts.n
     # Whitening, and about 3 n^2 flops of balancing per column that is not empty.
@@ -127,15 +136,17 @@ def pool_size(n: int, d: int, m: int) -> int:
     return min(d, max(_POOL_PER_ROW * n, 2 * m))
 
 
-def _sizes(facts: Facts, request: Request) -> Sizes:
+def _sizes(facts: Facts, request: Request, *, most: int | None = None) -> Sizes:
     n, d = facts.n, facts.d
-    if request.m is not None:
+    if most is not None:
+        pass
+    elif request.m is not None:
         most = request.m
     elif request.epsilon is None:
         most = min(d, _COLUMNS_PER_ROW * n)
     else:
         # What attention needs follows from r, which the first pass finds.
-        epsilon = 0.5 if request.target == "attention" else request.epsilon
+        epsilon = 0.2 if request.target == "attention" else request.epsilon
         most = min(d, barrier_columns(rank=n, epsilon=epsilon))
     pool = pool_size(n, d, most) if request.epsilon is None else min(d, max(most, 8 * n))
     leaf_width = None
@@ -152,6 +163,9 @@ def _promise(facts: Facts, request: Request, most: int) -> tuple[str, str]:
         sentence = "entries of the whitened error: sum of squares at most rank^2 / m (Theorem 4)"
         return "proved", f"{sentence}; the certificate is exact"
     if request.epsilon is not None and request.target != "attention":
+        wanted = barrier_columns(rank=facts.n, epsilon=request.epsilon)
+        if most < min(wanted, facts.d):
+            return "none", f"{wanted:,} columns may be needed, the budget allows {most:,}"
         return "proved", f"{request.target} error at most {request.epsilon:g} (barriers), exact"
     if request.m is not None and request.m > facts.n:
         epsilon = barrier_epsilon(rank=facts.n, m=request.m)
