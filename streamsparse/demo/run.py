@@ -32,6 +32,9 @@ _CHECK_MEMORY = 4 << 30
 _SKETCH_COLUMNS = (256, 1024)
 _DENSE_COLUMNS = 1024
 _ROUND_COLUMNS = 2048
+_SELECTED_COLUMNS = 2048
+# The fastest of select's algorithms: a demo should not take minutes.
+_ALGORITHMS = {"select": "balance"}
 _DENSE_CHUNK_BYTES = 8 << 20
 # Enough rows for the kernels of sampled rows and probes to be compiled.
 _WARM_UP_ROWS = 300
@@ -65,6 +68,7 @@ def run_demo(*, limit: int | None, say: Say) -> Report:
             ("exact", None),
             *(("sketch", m) for m in columns),
             ("sample", None),
+            ("select", min(_SELECTED_COLUMNS, d)),
             ("auto", None),
         ]
         runs, results = _reduce_all(path, asked, MEMORY, say)
@@ -187,8 +191,9 @@ def _round_up(count: int, step: int) -> int:
 
 def _warm_up(path: Path) -> None:
     """Compile what the runs will use, so that their seconds are their own."""
-    for method in ("exact", "sketch", "sample"):
-        result = ss.sparsify(path, method, progress=False)
+    for method in ("exact", "sketch", "sample", "select"):
+        algorithm = _ALGORITHMS.get(method, "auto")
+        result = ss.sparsify(path, method, progress=False, algorithm=algorithm)
     ss.certify(path, result, exact=True, progress=False)
 
 
@@ -199,7 +204,8 @@ def _reduce_all(
     runs, results = [], {}
     for method, m in asked:
         say(f"reducing with {method}" + (f", m = {m:,}" if m else ""))
-        result = ss.sparsify(path, method, m=m, beta=BETA, memory=memory)
+        algorithm = _ALGORITHMS.get(method, "auto")
+        result = ss.sparsify(path, method, m=m, beta=BETA, memory=memory, algorithm=algorithm)
         check = ss.certify(path, result, exact=True, memory=_CHECK_MEMORY)
         runs.append(Run(method, result.certificate, check))
         results[method, m] = result

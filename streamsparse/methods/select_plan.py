@@ -208,8 +208,8 @@ def _needs(facts: Facts, sizes: Sizes, *, scans: int) -> Needs:
     sums = leaves * 4 * n * (n + 1)
     kept = raw + sums
     whitened = 8 * n * held
-    # Y, its whitened copy, the columns that are polished.
-    chosen = 3 * 8 * n * sizes.most
+    # Y, its whitened copy, the columns that are polished; groups of columns being whitened.
+    chosen = 3 * 8 * n * sizes.most + 4 * 8 * n * 1024
     return Needs(
         state_cells=n + LANES + 1,
         band_cells=STACK_CELLS + 6 * n,

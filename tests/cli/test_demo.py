@@ -16,7 +16,7 @@ def report():
 
 def test_demo__every_certificate_holds(report):
     assert report.violations == []
-    asked = ["exact", "sketch", "sketch", "sketch", "sample", "auto"]
+    asked = ["exact", "sketch", "sketch", "sketch", "sample", "select", "auto"]
     assert [run.asked for run in report.runs] == asked
     assert report.n == 30
     assert all(run.check.checked_rows == 30 for run in report.runs)
