@@ -191,3 +191,63 @@ def cosine_errors(X, Y):
     seen = norms > 0
     E = (Y @ Y.T - X @ X.T)[np.ix_(seen, seen)]
     return np.abs(E) / np.outer(norms[seen], norms[seen])
+
+
+def barrier_forms(A, V, lower, upper, step):
+    """U and L of every column (THEORY 3.3), by inverses made anew; the barriers have not moved."""
+    eye = np.eye(len(A))
+    above, below = np.linalg.inv((upper + step) * eye - A), np.linalg.inv(A - (lower + 1) * eye)
+    fall = np.trace(np.linalg.inv(upper * eye - A)) - np.trace(above)
+    rise = np.trace(below) - np.trace(np.linalg.inv(A - lower * eye))
+    U = [v @ above @ above @ v / fall + v @ above @ v for v in V.T]
+    L = [v @ below @ below @ v / rise - v @ below @ v for v in V.T]
+    return np.array(U), np.array(L)
+
+
+def bss(V, picks, kappa, first=None):
+    """Batson, Spielman and Srivastava from A = 0: (positions, t's), the best L / U at every step.
+
+    At A = 0 all columns have the same L / U, and rounding decides, unless ``first`` is given.
+    """
+    k, root = len(V), math.sqrt(kappa)
+    step = (root + 1) / (root - 1)
+    lower, upper = -k * root, k * (kappa + root) / (root - 1)
+    A, positions, ts = np.zeros((k, k)), [], []
+    for _ in range(picks):
+        U, L = barrier_forms(A, V, lower, upper, step)
+        best = int(np.argmax(L / U)) if positions or first is None else first
+        assert U[best] <= L[best]
+        t = 2 / (U[best] + L[best])
+        A = A + t * np.outer(V[:, best], V[:, best])
+        lower, upper = lower + 1, upper + step
+        positions.append(best)
+        ts.append(t)
+    return positions, ts
+
+
+class Balanced(NamedTuple):
+    """Factors (0 for what is dropped), the error that they make, how many too many."""
+
+    factors: list
+    error: np.ndarray
+    surplus: float
+
+
+def balance(V, rate, slack):
+    """Sequential balancing (THEORY 3.6), column by column."""
+    D, surplus, factors = np.zeros((len(V), len(V))), 0.0, []
+    for v in V.T.astype(np.float64):
+        tau = float(v @ v)
+        if tau == 0:
+            factors.append(0.0)
+            continue
+        p = min(1.0, rate * tau)
+        costs = {}
+        for b in (0, 1):
+            z = b / p - 1
+            costs[b] = 2 * z * (v @ D @ v) + z**2 * tau**2 + slack * (surplus + b - p) ** 2
+        b = 1 if p == 1 or costs[1] < costs[0] else 0
+        D = D + (b / p - 1) * np.outer(v, v)
+        surplus += b - p
+        factors.append(b / p)
+    return Balanced(factors, D, surplus)

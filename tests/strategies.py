@@ -102,3 +102,20 @@ def cuts(draw, length, most=6):
     """Increasing edges 0 = e_0 < ... < e_k = length: any way to cut an axis into blocks."""
     inner = draw(st.lists(st.integers(1, max(1, length - 1)), max_size=most))
     return sorted({0, length, *[edge for edge in inner if edge < length]})
+
+
+def whitened(X):
+    """V (k, d) with V V^T = I: X in the coordinates of its singular vectors."""
+    _, sigma, Vt = np.linalg.svd(np.asarray(X, np.float64), full_matrices=False)
+    return np.ascontiguousarray(Vt[sigma > 1e-10 * sigma[0]])
+
+
+def uneven_columns(k, d, kind, seed=0):
+    """V (k, d) with V V^T = I from Gaussian columns of equal sizes or, by kind, of uneven ones."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((k, d))
+    if kind == "power law":
+        X *= rng.permutation(np.arange(1, d + 1) ** -0.7)
+    elif kind == "heavy":
+        X[:, rng.choice(d, 3, replace=False)] *= 100
+    return whitened(X)

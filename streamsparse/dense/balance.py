@@ -11,6 +11,8 @@ from streamsparse.sources.base import Array, Interval
 # lam of THEORY 3.6 in units of 1 / rate^2: the bound on ||E||_F^2 grows by 5 %, and the number of
 # columns stays within sqrt(11 m) of what was asked.
 _COUNT_SLACK = 0.1
+# A rate at which every column that is not zero is kept; its square is still a number.
+KEEP_ALL = 1e150
 
 
 class Balance:
@@ -90,11 +92,11 @@ def rate_for(tau: Array, count: int) -> float:
     """Return c with sum min(1, c tau_j) = count, or one that keeps all if there are no more."""
     positive = np.sort(tau[tau > 0])[::-1]
     if positive.size <= count:
-        return 1.0 / positive[-1] if positive.size else 1.0
+        return KEEP_ALL
     # With the h largest kept for sure, c = (count - h) / (sum of the others).
     rest = np.cumsum(positive[::-1])[::-1][:count]
     rates = (count - np.arange(count)) / rest
-    return float(rates[np.argmax(rates * positive[:count] < 1)])
+    return float(rates[np.argmax(rates * positive[:count] <= 1)])
 
 
 def thin(V: Array, weights: Array, error: Array, *, count: int, each: Each) -> Array:

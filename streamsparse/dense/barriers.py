@@ -263,15 +263,9 @@ class Walk:
             self._A += (Z * self._t) @ Z.T
             self._freeze()
 
-    def replace_pool(self, pool: Pool, kept: Array) -> None:
-        """Go on with other candidates: those ``kept`` (positions), all in use among them, then new.
-
-        Settled before, as by :meth:`forms`.
-        """
-        new = pool.size - kept.size
-        self._pool = pool
-        self.weights = np.append(self.weights[kept], np.zeros(new))
-        self.turns = np.append(self.turns[kept], np.full(new, -1))
+    def look_again(self) -> None:
+        """Go on after columns of the pool that are not in use became others, in place."""
+        self._settle()
         self._freeze()
 
     def report(self) -> Report:

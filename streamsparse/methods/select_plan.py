@@ -133,7 +133,7 @@ def care_for(facts: Facts, algorithm: str, m: int) -> Care:
 
 def pool_size(n: int, d: int, m: int) -> int:
     """Return how many columns to choose m from: the more, the better the choice."""
-    return min(d, max(_POOL_PER_ROW * n, 2 * m))
+    return min(d, max(_POOL_PER_ROW * n, 2 * m + n))
 
 
 def _sizes(facts: Facts, request: Request, *, most: int | None = None) -> Sizes:

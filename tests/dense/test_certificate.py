@@ -45,6 +45,7 @@ def test_certificate__json_has_the_documented_keys_in_order_and_null_for_the_unm
         "r",
         "trace",
         "spectral_error",
+        "barrier_spectral_error",
         "regularised_error",
         "entry_error",
         "attention_error",

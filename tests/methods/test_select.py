@@ -14,7 +14,7 @@ import reference
 import strategies
 import streamsparse as ss
 from streamsparse.dense.polish import Polished
-from streamsparse.methods import select, select_plan
+from streamsparse.methods import candidates, search, select_plan
 from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.methods.select import reduce_by_selecting
 from streamsparse.sketching.bounds import barrier_columns, barrier_epsilon
@@ -196,7 +196,7 @@ def test_balance__falls_back_to_barriers_and_says_so(monkeypatch):
         found[0] = 1
         return Polished(found, 1.0)
 
-    monkeypatch.setattr(select, "choose_balanced", poor)
+    monkeypatch.setattr(search, "choose_balanced", poor)
     X = gaussian()
     result = ss.sparsify(X, "select", epsilon=0.5, target="spectral", algorithm="balance")
     assert result.certificate.met
@@ -288,45 +288,61 @@ def test_select__refuses_a_source_that_changes_between_its_passes():
         drivers.run(reduce_by_selecting, source, plan)
 
 
-@pytest.mark.parametrize("with_sums", [True, False])
-@pytest.mark.parametrize("storage", ["dense", "sparse"])
-def test_bss__reads_leaves_again_where_the_pool_has_no_column(monkeypatch, storage, with_sums):
-    # A pool of so few columns that barriers soon find none in it: the block sums say where to look,
-    # or, without them, one more pass does.
+class KeepsFirst(candidates.PoolChooser):
+    """A pool of the first columns only: a walk soon finds none in it that it may pick."""
+
+    def choose(self, columns, V, each):
+        _, weights = super().choose(columns, V, each)
+        return (columns < 3000).astype(float), weights
+
+
+def half_and_half():
+    """Four leaves of which the first has columns in half of the directions only."""
     n, d = 8, 4 * 16384
     X = np.zeros((n, d), np.float32)
     rng = np.random.default_rng(0)
-    columns = rng.permutation(d)[:400]
-    X[:, columns] = rng.standard_normal((n, 400))
-    monkeypatch.setattr(select_plan, "pool_size", lambda n, d, m: 4)
-    source = X if storage == "dense" else scipy.sparse.csc_array(X)
-    start = None
-    if not with_sums:
-        start = ss.sparsify(source, "select", m=9, algorithm="bss")
-    plan = ss.plan(source, "select", m=64, algorithm="bss", start=start)
-    assert (plan.leaf_width is not None) == with_sums
-    result = ss.sparsify(source, "select", m=64, algorithm="bss", start=start)
+    X[:4, :3000:10] = rng.standard_normal((4, 300))
+    X[:, 16384::200] = rng.standard_normal((n, X[:, 16384::200].shape[1]))
+    return X
+
+
+@pytest.mark.parametrize("storage", [np.asarray, scipy.sparse.csc_array])
+def test_bss__reads_leaves_again_where_the_pool_has_no_column(monkeypatch, storage):
+    X = half_and_half()
+    monkeypatch.setattr(candidates, "PoolChooser", KeepsFirst)
+    result = ss.sparsify(storage(X), "select", m=64, algorithm="bss")
     assert_made_of_columns(result, X)
     s = result.selection
-    assert s.leaves_read > 0
-    assert s.bytes_read_again > 0
+    # The sum of the first leaf lacks directions: another one was read, and that was enough.
+    assert s.leaves_read == 1
+    assert s.bytes_read_again == pytest.approx(ss.open_source(storage(X)).stored_bytes / 4, abs=1)
+    assert s.picks == 64
+    assert s.proved == pytest.approx(barrier_epsilon(rank=8, m=64))
     assert s.lower < s.smallest <= s.largest < s.upper
     assert s.epsilon <= s.proved
-    if with_sums:
-        assert s.picks == 64
-        assert s.proved == pytest.approx(barrier_epsilon(rank=n, m=64))
+
+
+def test_balance__falls_back_to_one_more_pass_where_its_pool_lacks_directions(monkeypatch):
+    X = half_and_half().astype(np.float64)
+    monkeypatch.setattr(candidates, "PoolChooser", KeepsFirst)
+    result = ss.sparsify(X, "select", epsilon=0.6, target="spectral", algorithm="balance")
+    assert result.plan.leaf_width is None
+    assert_made_of_columns(result, X)
+    assert result.certificate.met
+    assert result.selection.fell_back
+    assert result.selection.leaves_read > 0
 
 
 def test_bss__gives_the_same_columns_from_any_grid_when_it_reads_again(monkeypatch, tmp_path):
-    X = np.random.default_rng(0).standard_normal((8, 40_000)).astype(np.float32)
-    monkeypatch.setattr(select_plan, "pool_size", lambda n, d, m: 4)
+    X = half_and_half()
+    monkeypatch.setattr(candidates, "PoolChooser", KeepsFirst)
     results = [ss.sparsify(X, "select", m=64, algorithm="bss")]
     for chunks in ((8, 999), (3, 17_000)):
         stored = zarr.create_array(
             tmp_path / f"{chunks}", shape=X.shape, chunks=chunks, dtype=X.dtype
         )
         stored[:] = X
-        results.append(ss.sparsify(stored, "select", m=64, algorithm="bss"))
+        results.append(ss.sparsify(stored, "select", m=64, algorithm="bss", missing="fill"))
     assert results[0].selection.leaves_read > 0
     for result in results[1:]:
         np.testing.assert_array_equal(result.columns, results[0].columns)
