@@ -36,7 +36,8 @@ class Result:
     certificate : what was measured, each number with its kind.
     plan : the plan that was run.
     columns, weights : for methods that keep columns of X, else None:
-        ``Y[:, k] = sqrt(weights[k]) * X[:, columns[k]]``.
+        ``Y[:, k] = sqrt(weights[k]) * X[:, columns[k]]``. Of "sample" in the order of X; of
+        "select" in that of picks ("bss"), or by falling weight times squared whitened length.
     map : from rows of X to rows of Y, for methods that sketch, else None.
     curve : where epsilon was given and several Y were measured: (m, way, error, meets) of each.
     column_names : what the source calls ``columns``, where it has names, else None.

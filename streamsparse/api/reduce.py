@@ -118,12 +118,13 @@ def sparsify(
         and "select", at most so many columns. None: as few as ``epsilon`` allows; without it, the
         rank of X ("exact"), 8 n ("select") or what fits the memory. A "select" of m at or below
         the rank of X loses directions: no spectral error below 1 can be had, and the columns are
-        those with the least epsilon in |E| <= epsilon (G + r I).
+        those with the least epsilon in |E| <= epsilon (G + r I); target="regularised" has that
+        minimised for any m.
     epsilon : wanted error in (0, 1), in the sense of ``target``; not together with m. "sketch"
         makes one wide sketch and keeps the smallest fold or truncation of it that is certified to
         meet epsilon (``Result.curve`` has them all), and is better than Y = 0 if any is. A
-        StreamSparseWarning says so if none meets it. "select" tries several m, and measures each
-        exactly.
+        StreamSparseWarning says so if none meets it. "select" tries up to eight m, measures
+        each exactly, and keeps the fewest columns that met epsilon.
     target : "attention": largest row L1 error of softmax(beta G); "entries": max |E_ij| / r, r the
         largest squared row norm; "spectral": (1 - epsilon) G <= Y Y^T <= (1 + epsilon) G;
         "regularised": |E| <= epsilon (G + r I), which few columns meet where the spectrum decays.
@@ -146,12 +147,14 @@ def sparsify(
         for the theorem promises nothing.
     algorithm : of "select". "bss": barriers of Batson, Spielman and Srivastava, the paper's
         deterministic algorithm: m picks have the spectral error 2 sqrt(kappa) / (kappa + 1),
-        kappa = m / rank, or less. "balance": sequential balancing, then better weights: the
-        fastest. "auto": balancing, exchange of weak columns for better ones, better weights: the
-        least error in the time that the plan states, and never more than "bss" proves.
+        kappa = m / rank, or less; repeated picks are merged, so there may be fewer columns than m.
+        "balance": sequential balancing, then better weights: the fastest, and for attention often
+        as good as any. "auto": balancing, exchange of weak columns for better ones, better weights:
+        the least spectral or regularised error in the time that the plan states, and never a
+        larger one than "bss" proves.
     start : an earlier :class:`Result` of "select", or its path, to continue from: to a larger m or
-        a smaller epsilon. Its columns are where the choice begins, and its Gram matrix saves the
-        first pass. X must be the same.
+        a smaller epsilon, with the same target. Its columns are where the choice begins, and its
+        Gram matrix saves the first pass. X must be the same.
 
     Returns
     -------
