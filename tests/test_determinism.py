@@ -156,14 +156,18 @@ def test_run_plan__gives_the_same_bits_for_any_threads_and_blocks(
 
 
 @pytest.mark.parametrize("algorithm", ["bss", "balance"])
-@pytest.mark.parametrize("arguments", [{"m": M}, {"m": N // 2}, {"epsilon": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "arguments",
+    [{"m": M}, {"m": N // 2}, {"epsilon": 0.5}, {"m": M, "target": "entries"}],
+    ids=str,
+)
 def test_sparsify__selects_the_same_columns_and_weights_from_any_grid(
     X, tmp_path, algorithm, arguments
 ):
     stored = zarr.create_array(tmp_path / "x", shape=X.shape, chunks=(10, 7777), dtype=X.dtype)
     stored[:] = X
     whole, cut = (
-        ss.sparsify(source, "select", algorithm=algorithm, target="regularised", **arguments)
+        ss.sparsify(source, "select", algorithm=algorithm, **{"target": "regularised"} | arguments)
         for source in (X, stored)
     )
     np.testing.assert_array_equal(whole.columns, cut.columns)

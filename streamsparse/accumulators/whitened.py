@@ -33,9 +33,9 @@ class WhitenedPicker:
     ----------
     rows : n; pieces hold all rows, sparse ones come by columns.
     block_dtype : dtype of the blocks that will come.
-    R : (k, n), upper trapezoidal where that saves work.
+    R : (k, n), upper trapezoidal where that saves work; None for v = x.
     squared_norms : of the rows of X, (n,): rows are scaled by them, exactly, or products in float32
-        would leave its range.
+        would leave its range. Not used without R.
     dtype : of V: float32 where it only guides decisions.
     chooser : sees tiles of 256 columns: those of X, or the ones of sparse X that are not empty.
 
@@ -51,7 +51,7 @@ class WhitenedPicker:
         *,
         rows: int,
         block_dtype: np.dtype[np.generic],
-        R: Array,
+        R: Array | None,
         squared_norms: Array,
         dtype: type[np.floating],
         chooser: Chooser,
@@ -60,11 +60,13 @@ class WhitenedPicker:
         _, exponents = np.frexp(np.sqrt(squared_norms))
         self._scales = np.ldexp(1.0, -exponents)
         self._stack = TileStack(rows=rows, block_dtype=block_dtype, keeps_values=True)
-        product = np.result_type(self._stack.dtype, self._dtype)
-        self._R = np.ascontiguousarray(R * np.ldexp(1.0, exponents), product)
-        self._R_transposed = np.ascontiguousarray(R.T)
-        # Where each band of rows of R begins to differ from 0.
-        self._bands = [(a, b, _first_column(R[a:b])) for a, b in steps(R.shape[0], 256)]
+        self._R = self._R_transposed = None
+        if R is not None:
+            product = np.result_type(self._stack.dtype, self._dtype)
+            self._R = np.ascontiguousarray(R * np.ldexp(1.0, exponents), product)
+            self._R_transposed = np.ascontiguousarray(R.T)
+            # Where each band of rows of R begins to differ from 0.
+            self._bands = [(a, b, _first_column(R[a:b])) for a, b in steps(R.shape[0], 256)]
         self._first = 0
         self._pending: list[tuple[Array, Compressed]] = []
         self._pending_count = 0
@@ -92,19 +94,7 @@ class WhitenedPicker:
     def _drain_dense(self, state: Picks, each: Each) -> None:
         filled: list[Tile] = []
         self._stack.drain(each, (lambda tiles, _: filled.extend(tiles), 1))
-        scaled = [np.empty(tile.values.shape, self._R.dtype) for tile in filled]
-        V = [np.empty((self._R.shape[0], tile.values.shape[1]), self._dtype) for tile in filled]
-
-        def scale(k: int) -> None:
-            np.multiply(filled[k].values, self._scales[:, None], out=scaled[k], casting="same_kind")
-
-        def whiten(part: int) -> None:
-            k, band = divmod(part, len(self._bands))
-            a, b, first = self._bands[band]
-            V[k][a:b] = self._R[a:b, first:] @ scaled[k][first:]
-
-        each(scale, len(filled))
-        each(whiten, len(filled) * len(self._bands))
+        V = self._whitened(filled, each)
         for k, tile in enumerate(filled):
             start = self._first + k * TILE_WIDTH
             columns = np.arange(start, start + tile.values.shape[1])
@@ -112,6 +102,26 @@ class WhitenedPicker:
             kept = np.flatnonzero(keys)
             values = tile.values[:, kept].T.copy()
             self._add(state, Batch(columns[kept], scores[kept], keys[kept], values))
+
+    def _whitened(self, filled: list[Tile], each: Each) -> list[Array]:
+        """Return V of each tile."""
+        R = self._R
+        if R is None:
+            return [tile.values.astype(self._dtype) for tile in filled]
+        scaled = [np.empty(tile.values.shape, R.dtype) for tile in filled]
+        V = [np.empty((R.shape[0], tile.values.shape[1]), self._dtype) for tile in filled]
+
+        def scale(k: int) -> None:
+            np.multiply(filled[k].values, self._scales[:, None], out=scaled[k], casting="same_kind")
+
+        def whiten(part: int) -> None:
+            k, band = divmod(part, len(self._bands))
+            a, b, first = self._bands[band]
+            V[k][a:b] = R[a:b, first:] @ scaled[k][first:]
+
+        each(scale, len(filled))
+        each(whiten, len(filled) * len(self._bands))
+        return V
 
     def _update_sparse(self, state: Picks, piece: SparsePiece, each: Each) -> None:
         there = np.flatnonzero(piece.extents[1] > piece.extents[0])
@@ -128,19 +138,28 @@ class WhitenedPicker:
         indptr, indices, data = join([values for _, values in self._pending])
         self._pending, self._pending_count = [], 0
         extents = np.stack([indptr[:-1], indptr[1:]])
-        projected = np.empty((columns.size, self._R.shape[0]))
-        parts = shares(columns.size, 16)
-
-        def project(part: int) -> None:
-            a, b = parts[part]
-            project_columns(extents[:, a:b], indices, data, self._R_transposed, projected[a:b])
-
-        each(project, len(parts))
-        V = np.ascontiguousarray(projected.T, self._dtype)
+        V = self._projected(extents, indices, data, each)
         keys, scores = self._chooser.choose(columns, V, each)
         kept = np.flatnonzero(keys)
         values = compress(extents[:, kept], indices, data)
         self._add(state, Batch(columns[kept], scores[kept], keys[kept], values))
+
+    def _projected(self, extents: Array, indices: Array, data: Array, each: Each) -> Array:
+        """Return V of compressed columns."""
+        count, vectors = extents.shape[1], self._R_transposed
+        if vectors is None:
+            V = np.zeros((self.rows, count), self._dtype)
+            V[indices, np.repeat(np.arange(count), extents[1] - extents[0])] = data
+            return V
+        projected = np.empty((count, vectors.shape[1]))
+        parts = shares(count, 16)
+
+        def project(part: int) -> None:
+            a, b = parts[part]
+            project_columns(extents[:, a:b], indices, data, vectors, projected[a:b])
+
+        each(project, len(parts))
+        return np.ascontiguousarray(projected.T, self._dtype)
 
     def _add(self, state: Picks, batch: Batch) -> None:
         if batch.columns.size:

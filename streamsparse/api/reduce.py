@@ -149,9 +149,9 @@ def sparsify(
         deterministic algorithm: m picks have the spectral error 2 sqrt(kappa) / (kappa + 1),
         kappa = m / rank, or less; repeated picks are merged, so there may be fewer columns than m.
         "balance": sequential balancing, then better weights: the fastest, and for attention often
-        as good as any. "auto": balancing, exchange of weak columns for better ones, better weights:
-        the least spectral or regularised error in the time that the plan states, and never a
-        larger one than "bss" proves.
+        as good as any; with target="entries" and m, in a single pass. "auto": balancing, exchange
+        of weak columns for better ones, better weights: the least spectral or regularised error in
+        the time that the plan states, and never a larger one than "bss" proves.
     start : an earlier :class:`Result` of "select", or its path, to continue from: to a larger m or
         a smaller epsilon, with the same target. Its columns are where the choice begins, and its
         Gram matrix saves the first pass. X must be the same.
@@ -169,9 +169,9 @@ def sparsify(
 
     Notes
     -----
-    Passes: one, two for "sample" and "select" (one where it continues; "bss" reads parts of X
-    again where memory holds no column that it may pick, which ``selection`` counts); the plan says
-    so where the layout of the source needs more.
+    Passes: one, two for "sample" and "select" (one where it continues, or balances entries; "bss"
+    reads parts of X again where memory holds no column that it may pick, which ``selection``
+    counts); the plan says so where the layout of the source needs more.
     Memory: at most ``memory``. Given method, m, s and seed: the same bits for any chunk grid, block
     width, number of threads and memory budget; for "sketch" also for dense and sparse storage of
     the same X. "select" has no seed and needs none. Without m the budget decides how many columns

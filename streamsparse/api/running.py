@@ -47,10 +47,9 @@ def reduce_source(
     if plan.stream.bands > 1:
         # Rows are uneven: one that does not fit is refused here, before anything is read.
         source.bands(plan.stream.band_rows, plan.stream.block_bytes)
-    scans = 2 if plan.method in ("sample", "select") and start is None else 1
     with (
         PeakMemory() as peak,
-        show_progress(progress, label=plan.method, total=scans * facts.used_bytes) as bar,
+        show_progress(progress, label=plan.method, total=plan.scans * facts.used_bytes) as bar,
     ):
         execution = Execution(available_threads(), zero_nonfinite, bar)
         if out is None:

@@ -18,6 +18,7 @@ from streamsparse.dense.pool import Pool
 from streamsparse.dense.whiten import Whitener
 from streamsparse.kernels.parts import Each
 from streamsparse.methods.base import GramState, Job
+from streamsparse.methods.one_pass import OnePassChooser
 from streamsparse.methods.passes import refuse_change
 from streamsparse.methods.picked import weighted_columns
 from streamsparse.running.local import run_bands
@@ -44,24 +45,44 @@ class Held:
     pool: Pool
 
 
-def first_pass(job: Job) -> tuple[GramState, dict[int, Array]]:
-    """Return (G and what goes with it, sums by leaf): of an earlier run, or of a pass over X."""
+def first_pass(job: Job) -> tuple[GramState, dict[int, Array], Picks | None]:
+    """Return (G and what goes with it, sums by leaf, columns) of a pass over X, or an earlier run.
+
+    Columns only where the plan makes no second pass to find them.
+    """
     if job.start is not None:
-        return job.start.known, {}
+        return job.start.known, {}, None
     n, plan = job.source.shape[0], job.plan
 
     def accumulators(_: Interval) -> dict[str, Accumulator]:
-        return {
+        made: dict[str, Accumulator] = {
             "norms": NormsAccumulator(rows=n),
             "G": LeafSumsAccumulator(
                 rows=n, block_dtype=job.source.block_dtype, leaf_width=plan.leaf_width
             ),
             "digest": DigestAccumulator(rows=n),
         }
+        if plan.scans == 1:
+            assert plan.pool_columns is not None
+            made["picks"] = WhitenedPicker(
+                rows=n,
+                block_dtype=job.source.block_dtype,
+                R=None,
+                squared_norms=np.ones(n),
+                dtype=np.float64,
+                chooser=OnePassChooser(rows=n, capacity=plan.pool_columns // 2),
+            )
+        return made
 
     ((_, found),) = run_bands(job.source, plan.stream, job.execution, accumulators, by_rows=False)
     G, leaves = found["G"]
-    return GramState(G, found["norms"], found["digest"]), leaves
+    return GramState(G, found["norms"], found["digest"]), leaves, found.get("picks")
+
+
+def hold(picks: Picks, whitener: Whitener, each: Each) -> Held:
+    """Return picks, whose scores are weights, as a pool."""
+    pool = Pool(whitened(picks, whitener, each), whitener.offset, each)
+    return Held(picks, picks.columns, picks.scores, pool)
 
 
 def fill_pool(job: Job, known: GramState, whitener: Whitener, each: Each) -> Held:
@@ -78,8 +99,7 @@ def fill_pool(job: Job, known: GramState, whitener: Whitener, each: Each) -> Hel
     picks, digest = pick(job, known, whitener.R, chooser, np.float32, None)
     since = "between the two passes" if job.start is None else "since the result to start from"
     refuse_change(job.source, known.digest, digest, since=since)
-    pool = Pool(whitened(picks, whitener, each), whitener.offset, each)
-    return Held(picks, picks.columns, picks.scores, pool)
+    return hold(picks, whitener, each)
 
 
 def pick(

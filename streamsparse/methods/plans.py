@@ -143,6 +143,7 @@ def make(
         algorithm=None,
         pool_columns=None,
         leaf_width=None,
+        scans=1,
         stream=stream,
         seconds=max(reading, work) + finish,
     )

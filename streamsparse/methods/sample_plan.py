@@ -92,6 +92,7 @@ def plan_sample(facts: Facts, request: Request, *, why: str, threads: int) -> Pl
         hash=None if operator is None else operator.hash,
         dense_stage=True,
         probes=probes,
+        scans=2,
     )
 
 

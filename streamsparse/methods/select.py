@@ -8,32 +8,35 @@ from streamsparse.dense.certificate import Measure
 from streamsparse.dense.whiten import Whitener
 from streamsparse.errors import ParameterError
 from streamsparse.methods.base import GramState, Job, Reduction
-from streamsparse.methods.candidates import fill_pool, first_pass
+from streamsparse.methods.candidates import fill_pool, first_pass, hold
 from streamsparse.methods.measuring import measure_all, scope_of
 from streamsparse.methods.picked import put_out, weighted_columns
 from streamsparse.methods.products import dense_rows
 from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.methods.search import Search
+from streamsparse.methods.select_plan import is_one_pass
 from streamsparse.running.local import worker_threads
 
 
 def reduce_by_selecting(job: Job) -> Reduction:
     """Accumulate G, fill a pool of columns, choose among them, measure exactly."""
     plan = job.plan
-    known, leaves = first_pass(job)
+    known, leaves, picks = first_pass(job)
     scope = scope_of(plan, job.source, known.squared_norms)
     if not known.squared_norms.any():
         raise ParameterError("no column can be selected: X is zero")
     with worker_threads(job.execution.threads) as each:
         whitener, ridge = _whitener(job, known)
-        held = fill_pool(job, known, whitener, each)
+        if picks is None:
+            held = fill_pool(job, known, whitener, each)
+        else:
+            held = hold(picks, whitener, each)
         search = Search(job, known, leaves, scope, whitener, ridge, held)
         found, curve = search.run()
     columns, weights = search.in_order(found)
     Y = weighted_columns(search.held.picks, columns, weights, rows=plan.n)
     selection = search.describe(found, m=int(columns.size))
-    del search, held, whitener
-    del leaves
+    del search, held, whitener, leaves, picks
     errors = measure_all(known.gram, dense_rows(Y), scope)
     if selection.picks is not None and selection.proved is not None:
         errors = replace(errors, barrier=Measure(selection.proved, "bound"))
@@ -63,6 +66,7 @@ def _whitener(job: Job, known: GramState) -> tuple[Whitener, float]:
     ridge = float(known.squared_norms.max())
     has_target = plan.epsilon is not None and plan.target != "spectral"
     wants_less = plan.algorithm != "bss" and (has_target or plan.target == "regularised")
+    wants_less |= is_one_pass(plan.algorithm, plan.target, plan.epsilon)
     if not wants_less:
         plain = Whitener.of(known.gram, ridge=0.0, rank_tolerance=tolerance)
         assert plan.most_columns is not None

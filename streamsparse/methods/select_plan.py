@@ -22,7 +22,7 @@ from streamsparse.methods.plans import (
 )
 from streamsparse.running.facts import Facts
 from streamsparse.running.plan import Plan
-from streamsparse.running.spans import span_width
+from streamsparse.running.spans import span_count, span_width, tree_depth
 from streamsparse.running.stream import Needs, plan_stream
 from streamsparse.sketching.bounds import barrier_columns, barrier_epsilon
 
@@ -67,7 +67,9 @@ def plan_select(facts: Facts, request: Request, *, why: str, threads: int) -> Pl
             "strict: the theorem with m = O(n) is about the barriers; give algorithm='bss'"
         )
     sizes = _sizes(facts, request)
-    scans = 1 if request.continues else 2
+    scans = 2
+    if request.continues or is_one_pass(request.algorithm, request.target, request.epsilon):
+        scans = 1
     while True:
         try:
             stream = plan_stream(
@@ -108,7 +110,16 @@ def plan_select(facts: Facts, request: Request, *, why: str, threads: int) -> Pl
         algorithm=request.algorithm,
         pool_columns=sizes.pool,
         leaf_width=sizes.leaf_width,
+        scans=scans,
     )
+
+
+def is_one_pass(algorithm: str | None, target: str, epsilon: float | None) -> bool:
+    """Whether columns are balanced unwhitened, as they pass by first: for m and for entries.
+
+    The bound is (tr G)^2 / m on ||E||_F^2 (THEORY 3.6): of entries, not of directions.
+    """
+    return algorithm == "balance" and target == "entries" and epsilon is None
 
 
 def care_for(facts: Facts, algorithm: str, m: int) -> Care:
@@ -149,6 +160,8 @@ def _sizes(facts: Facts, request: Request, *, most: int | None = None) -> Sizes:
         epsilon = 0.2 if request.target == "attention" else request.epsilon
         most = min(d, barrier_columns(rank=n, epsilon=epsilon))
     pool = pool_size(n, d, most) if request.epsilon is None else min(d, max(most, 8 * n))
+    if is_one_pass(request.algorithm, request.target, request.epsilon) and not request.continues:
+        pool = min(d, 2 * (2 * most + n))
     leaf_width = None
     if request.algorithm == "bss" and not request.continues:
         leaf_width = span_width(d=d, state_columns=n)
@@ -200,6 +213,10 @@ def _needs(facts: Facts, sizes: Sizes, *, scans: int) -> Needs:
     leaves = 0 if sizes.leaf_width is None else -(-facts.d // sizes.leaf_width)
     # Chance decides how many more columns than expected pass for the pool.
     held = sizes.pool + 4 * math.isqrt(sizes.pool) + 256
+    if scans == 1:
+        # Every state of the merge tree may hold some of them.
+        width = span_width(d=facts.d, state_columns=n)
+        held *= tree_depth(span_count(d=facts.d, width=width)) + 1
     raw = held * PICK_BYTES
     if facts.nnz is None:
         raw += held * n * (4 if facts.block_itemsize <= 4 and "float" in facts.dtype else 8)

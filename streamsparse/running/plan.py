@@ -37,6 +37,7 @@ class Plan:
     algorithm : of "select": "balance", "bss" or "auto", None for other methods.
     pool_columns : columns that "select" holds in memory and chooses from, else None.
     leaf_width : columns of a leaf, whose sums say where "bss" finds a column; None without them.
+    scans : passes that the method makes over X, in whatever layout it is read.
     stream : how the pass reads.
     seconds : predicted time, from round figures for this kind of machine.
     """
@@ -70,6 +71,7 @@ class Plan:
     algorithm: str | None
     pool_columns: int | None
     leaf_width: int | None
+    scans: int
     stream: Stream
     seconds: float
 
