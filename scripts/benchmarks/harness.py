@@ -73,9 +73,14 @@ class Timing:
         return min(self.repeats)
 
 
-def time_in_turns(actions: Sequence[Callable[[], object]], repeats: int) -> list[Timing]:
-    """Run each action once to warm up, then all of them in turns, ``repeats`` times."""
-    for action in actions:
+def time_in_turns(
+    actions: Sequence[Callable[[], object]], repeats: int, *, warm_up: bool = True
+) -> list[Timing]:
+    """Run each action once to warm up, then all of them in turns, ``repeats`` times.
+
+    Without ``warm_up`` the caller has seen to it that everything is compiled, on little data.
+    """
+    for action in actions if warm_up else ():
         action()
     seconds: list[list[float]] = [[] for _ in actions]
     before, began = _busy_elsewhere(), time.perf_counter()

@@ -38,7 +38,7 @@ class LeafSumsAccumulator:
     ) -> None:
         self._gram = GramAccumulator(rows=rows, block_dtype=block_dtype)
         self._leaf_width = leaf_width
-        self._triangle = np.tril_indices(rows)
+        self._triangle = None if leaf_width is None else np.tril_indices(rows)
 
     def start(self) -> LeafState:
         """Return no columns."""
@@ -53,7 +53,7 @@ class LeafSumsAccumulator:
     def close_span(self, state: LeafState, each: Each) -> None:
         """Finish the span, and keep its sum."""
         self._gram.close_span(state.gram, each)
-        if state.leaf is not None:
+        if state.leaf is not None and self._triangle is not None:
             state.sums[state.leaf] = state.gram[0][self._triangle]
 
     def merge(self, into: LeafState, other: LeafState, each: Each) -> None:

@@ -9,6 +9,7 @@ import click
 
 import streamsparse as ss
 from streamsparse.cli.options import (
+    describe_result,
     feature_axis_option,
     json_option,
     memory_option,
@@ -103,15 +104,8 @@ def _count_chunks(path: str) -> dict[str, int]:
 def _show_result(path: str, as_json: bool) -> None:
     result = ss.load(path)
     if as_json:
-        print_json(
-            {
-                "kind": "result",
-                "path": path,
-                "plan": result.plan.to_dict(),
-                "certificate": result.certificate.to_dict(),
-                "selection": None if result.selection is None else result.selection.to_dict(),
-            }
-        )
+        facts = {"kind": "result", "path": path, **describe_result(result)}
+        print_json(facts)
         return
     click.echo(f"result   {path}")
     click.echo(str(result.certificate))

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from streamsparse import sparsify
+from streamsparse import Result, sparsify
 from streamsparse.api.arguments import ALGORITHMS, METHODS, POLICIES, TARGETS
 
 _WIDTH = 80
@@ -189,6 +189,14 @@ def request_options(command: Any) -> Any:
 def print_json(values: dict[str, Any]) -> None:
     """Print one JSON object to stdout; JSON has no NaN and no infinity, so they become null."""
     click.echo(json.dumps(_finite(values), indent=2, allow_nan=False))
+
+
+def describe_result(result: Result) -> dict[str, Any]:
+    """Return the plan, the certificate and, of chosen columns, the selection, for JSON."""
+    facts = {"plan": result.plan.to_dict(), "certificate": result.certificate.to_dict()}
+    if result.selection is not None:
+        facts["selection"] = result.selection.to_dict()
+    return facts
 
 
 def _finite(value: Any) -> Any:

@@ -10,6 +10,7 @@ import click
 import streamsparse as ss
 from streamsparse.cli.options import (
     default_of,
+    describe_result,
     force_option,
     json_option,
     next_line,
@@ -47,10 +48,7 @@ def reduce(source: str, out: str, overwrite: bool, as_json: bool, **request: Any
     result = ss.sparsify(source, out=out, overwrite=overwrite, **request)
     certificate, plan = result.certificate, result.plan
     if as_json:
-        answer = {"out": out, "plan": plan.to_dict(), "certificate": certificate.to_dict()}
-        if result.selection is not None:
-            answer["selection"] = result.selection.to_dict()
-        print_json(answer)
+        print_json({"out": out, **describe_result(result)})
         return
     click.echo(str(certificate))
     if result.selection is not None:

@@ -52,9 +52,11 @@ class Balance:
         scores = np.empty((len(self._bands), width))
 
         def square(part: int) -> None:
+            # Only what comes later matters: cells right of the diagonal.
             a, b = parts[part]
-            np.matmul(V[:, a:b].T, V, out=squares[a:b])
-            np.square(squares[a:b], out=squares[a:b])
+            cells = squares[a:b, a:]
+            np.matmul(V[:, a:b].T, V[:, a:], out=cells)
+            np.square(cells, out=cells)
 
         def score(part: int) -> None:
             # x^T E x from the lower triangle: cells below the diagonal count twice.
@@ -84,8 +86,8 @@ class Balance:
 
 
 def _bands(k: int) -> list[Interval]:
-    """Return bands of rows: about eight, of 64 to 256, a function of k alone."""
-    return steps(k, min(256, max(64, -(-k // 512) * 64)))
+    """Return bands of rows: shares of work for threads, and large enough for BLAS."""
+    return steps(k, 128)
 
 
 def rate_for(tau: Array, count: int) -> float:

@@ -39,7 +39,11 @@ def choose_balanced(pool: Pool, weights: Array, m: int, care: Care) -> Polished:
     error = pool.matrix(weights)
     error[np.diag_indices_from(error)] -= 1
     weights = thin(pool.V, weights, error, count=m, each=pool.each)
-    return improve(pool, resize(pool, weights, m), m, care)
+    count = np.count_nonzero(weights)
+    if care.rounds or not 0 < count <= m:
+        # A balance alone may end with a few columns less than m.
+        weights = resize(pool, weights, m)
+    return improve(pool, weights, m, care)
 
 
 def improve(pool: Pool, weights: Array, m: int, care: Care) -> Polished:
@@ -48,6 +52,8 @@ def improve(pool: Pool, weights: Array, m: int, care: Care) -> Polished:
     Each round drops the weakest 30 % of the columns, lets barriers around what is left choose
     others, and keeps the result if it is better after polishing.
     """
+    if care.rounds == 0:
+        return polish(pool, weights, care.last)
     best = polish(pool, weights, care.between)
     share = _EXCHANGED
     for _ in range(care.rounds):

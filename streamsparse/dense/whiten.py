@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from streamsparse.dense.linalg import eigenpairs, rank_of, triangle_of
+from streamsparse.kernels.parts import steps
 from streamsparse.sources.base import Array
 
 
@@ -49,5 +50,9 @@ class Whitener:
     def apply(self, columns: Any) -> Array:
         """Return V = R X_columns, (k, any) C-contiguous, for columns (n, any), dense or sparse."""
         if isinstance(columns, np.ndarray):
-            return np.asarray(self.R @ columns)
+            V = np.empty((self.rank, columns.shape[1]))
+            for a, b in steps(self.rank, 256):
+                # Left of its diagonal R is zero.
+                np.matmul(self.R[a:b, a:], columns[a:], out=V[a:b])
+            return V
         return np.ascontiguousarray((columns.T @ self.R.T).T)

@@ -177,7 +177,8 @@ class Selection:
     rank : numerical rank of X: a spectral error below 1 takes more columns than that.
     ridge : lambda; 0 where the whole of G is approximated, else |E| <= epsilon (G + lambda I) is.
     epsilon : error in that sense, in exact arithmetic on the G that was accumulated.
-    proved : what the theorem of barriers says for m columns; None where m is at or below the rank.
+    proved : what the theorem of barriers says for m columns, which holds for "bss" and "auto"; None
+        for "balance", and where m is at or below the rank.
     picks : steps of the barriers; None where there were none, as for the next four.
     lower, upper : barriers after the last step.
     smallest, largest : extreme eigenvalues between them: the invariant of the theorem.
@@ -213,7 +214,7 @@ class Selection:
         if self.ridge > 0:
             yield f"chosen for |E| <= {self.epsilon:.4g} (G + lambda I), lambda = {self.ridge:.4g}"
         elif self.proved is not None:
-            yield f"barriers prove a spectral error of at most {self.proved:.4g} for so many"
+            yield f"theorem of barriers for as many columns: spectral error {self.proved:.4g}"
         if self.picks is not None:
             yield (
                 f"{self.picks:,} picks, eigenvalues within their barriers: "

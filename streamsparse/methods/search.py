@@ -28,6 +28,7 @@ from streamsparse.sources.base import Array
 
 # Trials of m on the way to the fewest columns, and how near the last two must be.
 _MOST_TRIALS = 8
+_TYPICAL_TRIALS = 4
 _NEAR = 1.05
 # The first trial: observed errors take about this fraction of the columns that a theorem asks for.
 _OPTIMISM = 5.0
@@ -111,7 +112,8 @@ class Search:
                 return self._walk(m, until=None)
             # Barriers need more columns than directions.
             algorithm = "auto"
-        care = care_for(self._facts, algorithm, m)
+        trials = 1 if plan.epsilon is None else _TYPICAL_TRIALS
+        care = care_for(self._facts, algorithm, m, trials=trials)
         if self._start is None:
             best = choose_balanced(held.pool, held.weights, m, care)
         else:
@@ -170,13 +172,13 @@ class Search:
         failing: tuple[int, float] | None = None
         meeting: tuple[int, float] | None = None
         best: Found | None = None
-        points: dict[int, CurvePoint] = {}
+        points: list[CurvePoint] = []
         m = min(most, self._first_guess())
         for _ in range(_MOST_TRIALS):
             found = self._choose(m)
             error = self._error(found.weights)
             count = int(np.count_nonzero(found.weights))
-            points[count] = CurvePoint(count, "columns", error, self._zero_error, error <= limit)
+            points.append(CurvePoint(count, "columns", error, self._zero_error, error <= limit))
             if error <= limit:
                 meeting, best = (m, error), found
             else:
@@ -188,7 +190,7 @@ class Search:
                 break
             m = min(most, _next_trial(failing, meeting, limit))
         assert best is not None
-        return best, tuple(points[count] for count in sorted(points))
+        return best, tuple(sorted(points, key=lambda point: point.m))
 
     def _limit(self) -> float:
         """Return epsilon, or a little less than the error of Y = 0 if that is within epsilon."""
@@ -234,7 +236,7 @@ class Search:
             rank=self._whitener.rank,
             ridge=self._ridge,
             epsilon=found.epsilon,
-            proved=self._proved(m),
+            proved=None if self._plan.algorithm == "balance" else self._proved(m),
             leaves_read=self._leaves.leaves_read,
             bytes_read_again=self._leaves.bytes_read_again,
         )

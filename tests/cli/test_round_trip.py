@@ -22,6 +22,7 @@ CERTIFICATE = {
     "entry_error",
     "attention_error",
     "uniform_attention_error",
+    "barrier_spectral_error",
     "regularised_error",
     "rms_entry_error",
     "most_rows_entry_error",
