@@ -20,6 +20,8 @@ from streamsparse.sources.base import Array
 # Candidates that are scored at every pick; all of the pool is only when A is diagonalised anew.
 SHORTLIST = 512
 _BISECTIONS = 100
+# Ratios L / U that agree in so many digits are equal.
+_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,8 @@ class Walk:
         self._Z, self._t = np.empty((k, 0)), np.empty(0)
         above, below = self._coefficients()
         U, L = self._pool.forms(Q, np.stack([above, below]))
-        self._shortlist = np.sort(np.argsort(-self._ratio(U, L), kind="stable")[:SHORTLIST])
+        ratio = np.round(self._ratio(U, L), _DIGITS)
+        self._shortlist = np.sort(np.lexsort((-U, -ratio))[:SHORTLIST])
         self._C = Q.T @ self._pool.V[:, self._shortlist]
         self._squares = np.square(self._C)
 
@@ -234,9 +237,11 @@ class Walk:
         U = upper.second / (self._phi_upper - upper.trace) + upper.first
         L = lower.second / (lower.trace - self._phi_lower) - lower.first
         ratio = self._ratio(U, L, self._shortlist)
-        k = int(np.argmax(ratio))
-        if not ratio[k] >= 1:
+        largest = float(ratio.max())
+        if not largest >= 1:
             return None
+        # In the beginning all ratios are equal but for rounding: then the longest column.
+        k = int(np.argmax(np.where(ratio >= largest * (1 - 10.0**-_DIGITS), U, -np.inf)))
         return k, 2 / float(U[k] + L[k]), upper, lower
 
     def _resolvent(self, x: float, *, sign: int) -> _Resolvent:

@@ -31,10 +31,15 @@ class OnePassChooser:
     def __init__(self, *, rows: int, capacity: int) -> None:
         self._balance = Balance(rate=KEEP_ALL, error=np.zeros((rows, rows)))
         self._rows, self._capacity = rows, capacity
+        self._scale = 0.0
 
     def choose(self, columns: Array, V: Array, each: Each) -> tuple[Array, Array]:  # noqa: ARG002 - the protocol's
         """Return (1 for what is kept, weights)."""
-        factors, _ = self._balance.choose(V, each)
+        if self._scale == 0:
+            # ||x||^4 must be a number: columns are scaled by a power of two, once found.
+            largest = float(np.abs(V).max())
+            self._scale = float(np.ldexp(1.0, -int(np.frexp(largest)[1]))) if largest > 0 else 0.0
+        factors, _ = self._balance.choose(V * self._scale, each)
         return (factors > 0).astype(np.float64), factors
 
     def compact(self, picks: Picks, *, is_final: bool) -> None:  # noqa: ARG002 - the protocol's
@@ -63,12 +68,13 @@ class OnePassChooser:
     def _columns(self, batch: Batch, start: int, stop: int) -> Array:
         """Return some of its columns, (n, any) float64."""
         if not isinstance(batch.values, tuple):
-            return np.ascontiguousarray(batch.values[start:stop].T, np.float64)
+            return np.ascontiguousarray(batch.values[start:stop].T, np.float64) * self._scale
         indptr, indices, data = batch.values
         columns = np.zeros((self._rows, stop - start))
         counts = np.diff(indptr[start : stop + 1])
         here = slice(indptr[start], indptr[stop])
         columns[indices[here], np.repeat(np.arange(stop - start), counts)] = data[here]
+        columns *= self._scale
         return columns
 
 

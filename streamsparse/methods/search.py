@@ -65,9 +65,9 @@ class Search:
         self._leaves = Leaves(job, known, whitener, leaves, held)
         self._pinned = np.zeros(held.pool.size, bool)
         # Rounding of G that whitening enlarges (THEORY 6).
-        self._noise = scope.rounding * float(known.squared_norms.sum())
+        scaled = whitener.R * math.sqrt(known.squared_norms.sum())
+        self._noise = scope.rounding * float(np.square(scaled).sum(axis=1).max())
         self._start = self._start_weights()
-        self._noise *= float(np.square(whitener.R).sum(axis=1).max())
         self._zero_error: float | None = None
         if self._plan.epsilon is not None and self._plan.target in ENTRY_TARGETS:
             nothing = np.zeros_like(known.gram)

@@ -17,14 +17,19 @@ from streamsparse.methods.search import Search
 from streamsparse.methods.select_plan import is_one_pass
 from streamsparse.running.local import worker_threads
 
+# Below it whitening overflows.
+_LEAST_TRACE = 1e-280
+
 
 def reduce_by_selecting(job: Job) -> Reduction:
     """Accumulate G, fill a pool of columns, choose among them, measure exactly."""
     plan = job.plan
     known, leaves, picks = first_pass(job)
     scope = scope_of(plan, job.source, known.squared_norms)
-    if not known.squared_norms.any():
-        raise ParameterError("no column can be selected: X is zero")
+    trace = float(known.squared_norms.sum())
+    if trace < _LEAST_TRACE:
+        what = "X is zero" if trace == 0 else "its squares vanish in float64; scale X up"
+        raise ParameterError(f"no column can be selected: {what}")
     with worker_threads(job.execution.threads) as each:
         whitener, ridge = _whitener(job, known)
         if picks is None:
@@ -41,7 +46,6 @@ def reduce_by_selecting(job: Job) -> Reduction:
     if selection.picks is not None and selection.proved is not None:
         errors = replace(errors, barrier=Measure(selection.proved, "bound"))
     kept = put_out(Y, job.output)
-    trace = float(known.squared_norms.sum())
     return Reduction(
         kept,
         scope.r,

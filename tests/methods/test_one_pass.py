@@ -46,7 +46,7 @@ def test_one_pass__holds_a_pool_that_stands_for_all_columns(kind):
     E = (kept * picks.scores) @ kept.T - X @ X.T
     trace = np.square(X).sum()
     # E is what the chooser kept track of, up to rounding: 2 d additions of terms below the trace.
-    tracked = np.tril(chooser._balance.error)
+    tracked = np.tril(chooser._balance.error) / chooser._scale**2
     assert np.abs(np.tril(E) - tracked).max() <= 4 * D * np.finfo(float).eps * trace
     # Theorem 4 for every thinning, whose theta at least doubles: 2 theta tr G in all, theta at most
     # tr G / (capacity / 2), and a tenth for the count.

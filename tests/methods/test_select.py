@@ -137,6 +137,19 @@ def test_select__takes_every_dtype(dtype):
     assert result.selection.epsilon < barrier_epsilon(rank=12, m=60)
 
 
+@pytest.mark.parametrize("target", ["attention", "entries"])
+@pytest.mark.parametrize("scale", [1e-130, 1e-30, 1e30, 1e150])
+@pytest.mark.parametrize("algorithm", ["balance", "bss"])
+def test_select__does_not_depend_on_the_scale_of_X(algorithm, scale, target):
+    X = gaussian(8, 3000)
+    factor = 2.0 ** np.round(np.log2(scale))
+    plain, scaled = (
+        ss.sparsify(Z, "select", m=40, algorithm=algorithm, target=target) for Z in (X, X * factor)
+    )
+    np.testing.assert_array_equal(plain.columns, scaled.columns)
+    np.testing.assert_allclose(plain.weights, scaled.weights, rtol=1e-6)
+
+
 def test_balance__is_within_theorem_4():
     # ||K||_F^2 <= k / c + lam m with lam = 0.1 / c^2, c = m / k: 1.1 k^2 / m, whatever the order.
     X = gaussian()
@@ -394,6 +407,8 @@ def test_result__of_a_selection_survives_saving(tmp_path, sparse):
 def test_select__refuses_zero_and_strict_without_a_theorem():
     with pytest.raises(ss.ParameterError, match="X is zero"):
         ss.sparsify(np.zeros((3, 40)), "select", m=5)
+    with pytest.raises(ss.ParameterError, match="vanish in float64; scale X up"):
+        ss.sparsify(gaussian() * 1e-160, "select", m=50)
     with pytest.raises(ss.ParameterError, match="algorithm='bss'"):
         ss.sparsify(gaussian(), "select", m=50, strict=True)
     assert (
