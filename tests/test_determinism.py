@@ -22,7 +22,12 @@ from streamsparse.sources.open import open_source
 from streamsparse.storing.zarr_write import write_sparse
 
 N, D, M = 67, 40_000, 200
-ARGUMENTS = {"sketch": {"m": M}, "exact": {}, "sample": {"m": M}, "select": {"m": M}}
+ARGUMENTS = {
+    "sketch": {"m": M},
+    "exact": {},
+    "sample": {"m": M},
+    "select": {"m": M, "algorithm": "balance"},
+}
 
 
 def bits(Y):
@@ -146,6 +151,7 @@ def test_run_plan__gives_the_same_bits_for_any_threads_and_blocks(
         s=8,
         strict=False,
         has_output=False,
+        algorithm=ARGUMENTS[method].get("algorithm", "auto"),
     )
     source = open_source(X, feature_axis=1, missing="error")
     plan = make_plan(Facts.of(source), request, threads=threads)
@@ -155,7 +161,7 @@ def test_run_plan__gives_the_same_bits_for_any_threads_and_blocks(
         assert bits(run_plan(job).Y) == expected[method]
 
 
-@pytest.mark.parametrize("algorithm", ["bss", "balance"])
+@pytest.mark.parametrize("algorithm", ["bss", "balance", "auto"])
 @pytest.mark.parametrize(
     "arguments",
     [{"m": M}, {"m": N // 2}, {"epsilon": 0.5}, {"m": M, "target": "entries"}],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
-from streamsparse.accumulators.picks import Batch, Picks, compress
+from streamsparse.accumulators.picks import Batch, Picking, Picks, compress
 from streamsparse.accumulators.rules import Rule
 from streamsparse.accumulators.tiles import STACK_BYTES, TILE_WIDTH, Tile, TileStack, row_bands
 from streamsparse.kernels.parts import Each, shares
@@ -13,7 +13,7 @@ from streamsparse.kernels.project import project_columns
 from streamsparse.sources.base import Array
 
 
-class ColumnPicker:
+class ColumnPicker(Picking[Rule]):
     """Pick columns by their leverage score ||T x_j||^2, or by their index alone.
 
     Parameters
@@ -40,10 +40,6 @@ class ColumnPicker:
             self._stack = TileStack(rows=rows, block_dtype=block_dtype, in_float64=True)
         self._first = 0
 
-    def start(self) -> Picks:
-        """Return no picks."""
-        return Picks()
-
     def update(self, state: Picks, piece: Piece, each: Each) -> None:
         """Look at the columns of one piece."""
         if isinstance(piece, SparsePiece):
@@ -64,7 +60,7 @@ class ColumnPicker:
         scores = np.ones(columns.size)
         keys, positions = self._candidates(columns, scores)
         values = piece.data[:, piece.offset + positions].T.astype(np.float64)
-        self._add(state, Batch(columns[positions], scores[positions], keys[positions], values))
+        self.add(state, Batch(columns[positions], scores[positions], keys[positions], values))
 
     def _drain(self, state: Picks, each: Each) -> None:
         assert self._stack is not None
@@ -89,7 +85,7 @@ class ColumnPicker:
             found = scores[k, : columns.size]
             keys, positions = self._candidates(columns, found)
             values = tile.values[:, positions].T.copy()
-            self._add(state, Batch(columns[positions], found[positions], keys[positions], values))
+            self.add(state, Batch(columns[positions], found[positions], keys[positions], values))
 
     def _update_sparse(self, state: Picks, piece: SparsePiece, each: Each) -> None:
         width = max(1, STACK_BYTES // (8 * (1 if self.vectors is None else self.vectors.shape[1])))
@@ -99,7 +95,7 @@ class ColumnPicker:
             scores = self._scores_of_sparse(piece, extents, each)
             keys, positions = self._candidates(columns, scores)
             values = compress(extents[:, positions], piece.indices, piece.data)
-            self._add(state, Batch(columns[positions], scores[positions], keys[positions], values))
+            self.add(state, Batch(columns[positions], scores[positions], keys[positions], values))
 
     def _scores_of_sparse(self, piece: SparsePiece, extents: Array, each: Each) -> Array:
         count = extents.shape[1]
@@ -121,26 +117,7 @@ class ColumnPicker:
         keys = self.rule.keys(columns, scores)
         return keys, np.flatnonzero(keys > 0)
 
-    def _add(self, state: Picks, batch: Batch) -> None:
-        if batch.columns.size:
-            state.batches.append(batch)
-            self.rule.compact(state, is_final=False)
-
     def close_span(self, state: Picks, each: Each) -> None:
         """Look at the columns that are still in tiles."""
         if self._stack is not None and self._stack.filled:
             self._drain(state, each)
-
-    def merge(self, into: Picks, other: Picks, each: Each) -> None:  # noqa: ARG002 - the protocol's
-        """Append the picks of later columns."""
-        into.batches += other.batches
-        self.rule.compact(into, is_final=False)
-
-    def clear(self, state: Picks) -> None:
-        """Forget the picks."""
-        state.batches = []
-
-    def finish(self, state: Picks) -> Picks:
-        """Return the picks, in column order."""
-        self.rule.compact(state, is_final=True)
-        return state

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+from streamsparse.kernels.parts import Each
 from streamsparse.sources.base import Array
 
 # Beside its values a pick is an index, a score, a key and its share of a batch.
@@ -100,3 +101,44 @@ class Picks:
                 kept.append(batch.take(positions))
             start = stop
         self.batches = kept
+
+
+class Compacter(Protocol):
+    """What drops picks that are no longer wanted."""
+
+    def compact(self, picks: Picks, *, is_final: bool) -> None:
+        """Drop picks that can no longer be among those kept."""
+        ...
+
+
+RuleType = TypeVar("RuleType", bound=Compacter)
+
+
+class Picking(Generic[RuleType]):
+    """Accumulators whose states are picks, appended in column order and compacted by a rule."""
+
+    rule: RuleType
+
+    def start(self) -> Picks:
+        """Return no picks."""
+        return Picks()
+
+    def add(self, state: Picks, batch: Batch) -> None:
+        """Append the picks of a batch."""
+        if batch.columns.size:
+            state.batches.append(batch)
+            self.rule.compact(state, is_final=False)
+
+    def merge(self, into: Picks, other: Picks, each: Each) -> None:  # noqa: ARG002 - the protocol's
+        """Append the picks of later columns."""
+        into.batches += other.batches
+        self.rule.compact(into, is_final=False)
+
+    def clear(self, state: Picks) -> None:
+        """Forget the picks."""
+        state.batches = []
+
+    def finish(self, state: Picks) -> Picks:
+        """Return the picks, in column order."""
+        self.rule.compact(state, is_final=True)
+        return state

@@ -7,21 +7,17 @@ from typing import Protocol
 
 import numpy as np
 
-from streamsparse.accumulators.picks import Picks
+from streamsparse.accumulators.picks import Compacter, Picks
 from streamsparse.errors import BudgetTooSmallError
 from streamsparse.sketching.draws import COLUMN_SAMPLE, uniforms
 from streamsparse.sources.base import Array
 
 
-class Rule(Protocol):
+class Rule(Compacter, Protocol):
     """Which columns to keep."""
 
     def keys(self, columns: Array, scores: Array) -> Array:
         """Return a key for each column; those that are not kept have the key 0."""
-        ...
-
-    def compact(self, picks: Picks, *, is_final: bool) -> None:
-        """Drop picks that can no longer be among those kept."""
         ...
 
 

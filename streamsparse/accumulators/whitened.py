@@ -7,26 +7,30 @@ from typing import Protocol
 import numpy as np
 
 from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
-from streamsparse.accumulators.picks import Batch, Compressed, Picks, compress, join
+from streamsparse.accumulators.picks import (
+    Batch,
+    Compacter,
+    Compressed,
+    Picking,
+    Picks,
+    compress,
+    join,
+)
 from streamsparse.accumulators.tiles import TILE_WIDTH, Tile, TileStack
 from streamsparse.kernels.parts import Each, shares, steps
 from streamsparse.kernels.project import project_columns
 from streamsparse.sources.base import Array
 
 
-class Chooser(Protocol):
+class Chooser(Compacter, Protocol):
     """What decides about columns; it may remember those that came before."""
 
     def choose(self, columns: Array, V: Array, each: Each) -> tuple[Array, Array]:
         """Return (keys, scores) of the next columns (w,), V (k, w); key 0: it is not kept."""
         ...
 
-    def compact(self, picks: Picks, *, is_final: bool) -> None:
-        """Drop picks that are no longer wanted."""
-        ...
 
-
-class WhitenedPicker:
+class WhitenedPicker(Picking[Chooser]):
     """Give v = R x of every column x, in order, to a chooser, and keep the x that it wants.
 
     Parameters
@@ -56,7 +60,7 @@ class WhitenedPicker:
         dtype: type[np.floating],
         chooser: Chooser,
     ) -> None:
-        self.rows, self._dtype, self._chooser = rows, np.dtype(dtype), chooser
+        self.rows, self._dtype, self.rule = rows, np.dtype(dtype), chooser
         _, exponents = np.frexp(np.sqrt(squared_norms))
         self._scales = np.ldexp(1.0, -exponents)
         self._stack = TileStack(rows=rows, block_dtype=block_dtype, keeps_values=True)
@@ -70,10 +74,6 @@ class WhitenedPicker:
         self._first = 0
         self._pending: list[tuple[Array, Compressed]] = []
         self._pending_count = 0
-
-    def start(self) -> Picks:
-        """Return no picks."""
-        return Picks()
 
     def update(self, state: Picks, piece: Piece, each: Each) -> None:
         """Look at the columns of one piece."""
@@ -98,10 +98,10 @@ class WhitenedPicker:
         for k, tile in enumerate(filled):
             start = self._first + k * TILE_WIDTH
             columns = np.arange(start, start + tile.values.shape[1])
-            keys, scores = self._chooser.choose(columns, V[k], each)
+            keys, scores = self.rule.choose(columns, V[k], each)
             kept = np.flatnonzero(keys)
             values = tile.values[:, kept].T.copy()
-            self._add(state, Batch(columns[kept], scores[kept], keys[kept], values))
+            self.add(state, Batch(columns[kept], scores[kept], keys[kept], values))
 
     def _whitened(self, filled: list[Tile], each: Each) -> list[Array]:
         """Return V of each tile."""
@@ -139,10 +139,10 @@ class WhitenedPicker:
         self._pending, self._pending_count = [], 0
         extents = np.stack([indptr[:-1], indptr[1:]])
         V = self._projected(extents, indices, data, each)
-        keys, scores = self._chooser.choose(columns, V, each)
+        keys, scores = self.rule.choose(columns, V, each)
         kept = np.flatnonzero(keys)
         values = compress(extents[:, kept], indices, data)
-        self._add(state, Batch(columns[kept], scores[kept], keys[kept], values))
+        self.add(state, Batch(columns[kept], scores[kept], keys[kept], values))
 
     def _projected(self, extents: Array, indices: Array, data: Array, each: Each) -> Array:
         """Return V of compressed columns."""
@@ -161,31 +161,12 @@ class WhitenedPicker:
         each(project, len(parts))
         return np.ascontiguousarray(projected.T, self._dtype)
 
-    def _add(self, state: Picks, batch: Batch) -> None:
-        if batch.columns.size:
-            state.batches.append(batch)
-            self._chooser.compact(state, is_final=False)
-
     def close_span(self, state: Picks, each: Each) -> None:
         """Look at the columns that are still in tiles."""
         if self._stack.filled:
             self._drain_dense(state, each)
         if self._pending:
             self._drain_sparse(state, each)
-
-    def merge(self, into: Picks, other: Picks, each: Each) -> None:  # noqa: ARG002 - the protocol's
-        """Append the picks of later columns."""
-        into.batches += other.batches
-        self._chooser.compact(into, is_final=False)
-
-    def clear(self, state: Picks) -> None:
-        """Forget the picks."""
-        state.batches = []
-
-    def finish(self, state: Picks) -> Picks:
-        """Return the picks, in column order."""
-        self._chooser.compact(state, is_final=True)
-        return state
 
 
 def _first_column(band: Array) -> int:

@@ -23,7 +23,7 @@ from streamsparse.methods.plans import (
 from streamsparse.running.facts import Facts
 from streamsparse.running.plan import Plan
 from streamsparse.running.spans import span_count, span_width, tree_depth
-from streamsparse.running.stream import Needs, plan_stream
+from streamsparse.running.stream import Needs, Stream, plan_stream
 from streamsparse.sketching.bounds import barrier_columns, barrier_epsilon
 
 # Without m or epsilon: enough for a spectral error of about 0.2 to 0.3.
@@ -66,24 +66,9 @@ def plan_select(facts: Facts, request: Request, *, why: str, threads: int) -> Pl
         raise ParameterError(
             "strict: the theorem with m = O(n) is about the barriers; give algorithm='bss'"
         )
-    sizes = _sizes(facts, request)
-    scans = 2
-    if request.continues or is_one_pass(request.algorithm, request.target, request.epsilon):
-        scans = 1
-    while True:
-        try:
-            stream = plan_stream(
-                facts=facts,
-                needs=_needs(facts, sizes, scans=scans),
-                memory_budget=request.memory,
-                has_output=False,
-            )
-            break
-        except BudgetTooSmallError:
-            # How many columns epsilon takes is known afterwards only: as many as fit are tried.
-            if request.epsilon is None or sizes.most <= 2 * facts.n:
-                raise
-            sizes = _sizes(facts, request, most=sizes.most // 2)
+    one_pass = is_one_pass(request.algorithm, request.target, request.epsilon)
+    scans = 1 if request.continues or one_pass else 2
+    sizes, stream = _fitting(facts, request, scans=scans)
     care = care_for(facts, request.algorithm, sizes.most, trials=1)
     n = facts.n
     # Whitening, and about 3 n^2 flops of balancing per column that is not empty.
@@ -112,6 +97,24 @@ def plan_select(facts: Facts, request: Request, *, why: str, threads: int) -> Pl
         leaf_width=sizes.leaf_width,
         scans=scans,
     )
+
+
+def _fitting(facts: Facts, request: Request, *, scans: int) -> tuple[Sizes, Stream]:
+    """Return sizes and a way to read that fit the budget.
+
+    How many columns epsilon takes is known afterwards only: as many as fit are tried.
+    """
+    sizes = _sizes(facts, request)
+    while True:
+        needs = _needs(facts, sizes, scans=scans)
+        try:
+            return sizes, plan_stream(
+                facts=facts, needs=needs, memory_budget=request.memory, has_output=False
+            )
+        except BudgetTooSmallError:
+            if request.epsilon is None or sizes.most <= 2 * facts.n:
+                raise
+            sizes = _sizes(facts, request, most=sizes.most // 2)
 
 
 def is_one_pass(algorithm: str | None, target: str, epsilon: float | None) -> bool:

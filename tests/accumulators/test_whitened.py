@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import strategies
@@ -139,6 +139,7 @@ def test_picks__are_the_columns_that_the_chooser_wants_as_they_were_read(storage
     assert values.dtype == np.float32
 
 
+@settings(max_examples=50)
 @given(data=st.data(), kind=st.sampled_from(["dense", "sparse"]), dtype=st.sampled_from("fd"))
 def test_picks__and_what_is_shown_have_the_same_bits_for_any_cut_and_threads(data, kind, dtype):
     X, R = some_X(), triangle(K, N)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import strategies
@@ -34,6 +34,7 @@ def count_of(weights):
     return np.count_nonzero(weights)
 
 
+@settings(max_examples=50)
 @given(
     kind=st.sampled_from(KINDS),
     seed=st.integers(0, 2**32 - 1),
@@ -49,6 +50,7 @@ def test_choose_balanced__takes_at_most_m_columns(kind, seed, m, ridge, care):
     assert found.epsilon == pytest.approx(pool.distortion(found.weights)[0], abs=1000 * EPS)
 
 
+@settings(max_examples=50)
 @given(
     kind=st.sampled_from(KINDS),
     seed=st.integers(0, 2**32 - 1),

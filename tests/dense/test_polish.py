@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.optimize
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import strategies
@@ -34,6 +34,7 @@ def a_start(pool, seed, share=0.5):
     return rng.uniform(0.5, 2, pool.size) * (rng.random(pool.size) < share)
 
 
+@settings(max_examples=50)
 @given(
     kind=st.sampled_from(KINDS),
     seed=st.integers(0, 2**32 - 1),
