@@ -131,10 +131,16 @@ def sparse_source(X, storage, tmp_path):
     return matrix
 
 
+# Every pair of values: threads with blocks, and either with reading ahead or not.
+WAYS_TO_RUN = [
+    (threads, (1, 4)[(i + j) % 2], block_bytes)
+    for i, threads in enumerate([1, 2, 7])
+    for j, block_bytes in enumerate([N * 4 * 97, 123_456, 1 << 30])
+]
+
+
 @pytest.mark.parametrize("method", ARGUMENTS)
-@pytest.mark.parametrize("threads", [1, 2, 7])
-@pytest.mark.parametrize("in_flight", [1, 4])
-@pytest.mark.parametrize("block_bytes", [N * 4 * 97, 123_456, 1 << 30])
+@pytest.mark.parametrize(("threads", "in_flight", "block_bytes"), WAYS_TO_RUN)
 def test_run_plan__gives_the_same_bits_for_any_threads_and_blocks(
     X, expected, method, threads, in_flight, block_bytes
 ):
