@@ -79,7 +79,12 @@ def assert_made_of_columns(result, X):
 
 
 @pytest.mark.parametrize(
-    "algorithm", ["balance", "bss", pytest.param("auto", marks=pytest.mark.slow)]
+    "algorithm",
+    [
+        "balance",
+        pytest.param("bss", marks=pytest.mark.slow),
+        pytest.param("auto", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_select__keeps_what_barriers_prove_of_every_matrix(kind, algorithm):
