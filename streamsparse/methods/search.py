@@ -103,7 +103,8 @@ class Search:
     def _choose(self, m: int) -> Found:
         """Return at most m columns, by the algorithm that was asked for."""
         plan, held = self._plan, self.held
-        if held.pool.size <= m and (held.weights == 1).all():
+        holds_all = plan.pool_columns is not None and plan.pool_columns >= plan.d
+        if holds_all and held.pool.size <= m and (held.weights == 1).all():
             # All columns that are not zero: nothing is left to choose, and nothing is lost.
             return Found(held.weights, held.pool.distortion(held.weights)[0], "all")
         algorithm = plan.algorithm or "auto"

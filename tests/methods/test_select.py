@@ -209,6 +209,19 @@ def test_select__says_so_where_epsilon_is_out_of_reach(tmp_path):
     assert result.certificate.met is False
 
 
+def test_select__says_all_only_where_no_column_was_left_out():
+    # Beside three heavy columns the others are dust: the pool holds the three, of weight 1.
+    X = gaussian(8, 3000)
+    X[:, :3] *= 1e6
+    few = ss.sparsify(X, "select", m=20, target="regularised", algorithm="balance")
+    assert few.columns.size < 8
+    assert few.selection.algorithm == "balance"
+    X[:, 20:] = 0
+    everything = ss.sparsify(X[:, :200], "select", m=20)
+    assert everything.selection.algorithm == "all"
+    np.testing.assert_array_equal(np.sort(everything.columns), np.arange(20))
+
+
 def test_balance__falls_back_to_barriers_and_says_so(monkeypatch):
     # A balance that always fails: no column has any weight but the first.
     def poor(pool, weights, m, care):
