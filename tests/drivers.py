@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import scipy.sparse
 
 from streamsparse.api.arguments import check_request
@@ -52,6 +53,19 @@ def accumulate(accumulator, X, *, edges=None, by_rows=True, each=serial, span=WH
     accumulator.close_span(state, each)
     tree.push(state, each)
     return accumulator.finish(tree.result(each))
+
+
+def dense_values(picks, rows):
+    """The picked columns, (rows, picks)."""
+    parts = []
+    for batch in picks.batches:
+        if isinstance(batch.values, tuple):
+            indptr, indices, data = batch.values
+            shape = (rows, indptr.size - 1)
+            parts.append(scipy.sparse.csc_array((data, indices, indptr), shape=shape).toarray())
+        else:
+            parts.append(batch.values.T)
+    return np.concatenate(parts, axis=1)
 
 
 def request(**changes):

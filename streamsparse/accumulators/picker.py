@@ -38,7 +38,6 @@ class ColumnPicker(Picking[Rule]):
         self._stack: TileStack | None = None
         if vectors is not None:
             self._stack = TileStack(rows=rows, block_dtype=block_dtype, in_float64=True)
-        self._first = 0
 
     def update(self, state: Picks, piece: Piece, each: Each) -> None:
         """Look at the columns of one piece."""
@@ -47,10 +46,7 @@ class ColumnPicker(Picking[Rule]):
         elif self._stack is None:
             self._pick_dense(state, piece)
         else:
-            shift = piece.columns[0] - piece.offset
             for start, stop in self._stack.fitting(piece):
-                if self._stack.filled == 0:
-                    self._first = start + shift
                 self._stack.put_dense(piece, start, stop, each)
                 if self._stack.room == 0:
                     self._drain(state, each)
@@ -80,7 +76,7 @@ class ColumnPicker(Picking[Rule]):
 
         self._stack.drain(each, (score, len(scores)), (lambda tiles, _: filled.extend(tiles), 1))
         for k, tile in enumerate(filled):
-            first = self._first + k * TILE_WIDTH
+            first = self._stack.first + k * TILE_WIDTH
             columns = np.arange(first, first + tile.values.shape[1])
             found = scores[k, : columns.size]
             keys, positions = self._candidates(columns, found)

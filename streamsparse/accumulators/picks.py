@@ -60,6 +60,14 @@ def compress(extents: Array, indices: Array, data: Array) -> Compressed:
     return indptr, indices[entries], data[entries]
 
 
+def densify(columns: Compressed, rows: int, dtype: np.dtype[np.generic]) -> Array:
+    """Return compressed columns as a matrix (rows, k)."""
+    indptr, indices, data = columns
+    dense = np.zeros((rows, indptr.size - 1), dtype)
+    dense[indices, np.repeat(np.arange(indptr.size - 1), np.diff(indptr))] = data
+    return dense
+
+
 class Picks:
     """The columns picked so far: a list of batches, in column order."""
 

@@ -83,6 +83,8 @@ class TileStack:
         self.tiles = np.zeros((count, rows, TILE_WIDTH), self.dtype)
         self.exponents = np.zeros((count, rows), np.int64)
         self.filled = 0
+        # Of X: the column that came first.
+        self.first = 0
 
     @property
     def room(self) -> int:
@@ -99,6 +101,8 @@ class TileStack:
 
     def put_dense(self, piece: DensePiece, lo: int, hi: int, each: Each) -> None:
         """Append the columns [lo, hi) of ``piece.data``; at most ``room`` of them."""
+        if self.filled == 0:
+            self.first = piece.columns[0] + lo - piece.offset
         parts = shares(self.rows, 32)
 
         def fill(part: int) -> None:

@@ -14,6 +14,7 @@ from streamsparse.accumulators.picks import (
     Picking,
     Picks,
     compress,
+    densify,
     join,
 )
 from streamsparse.accumulators.tiles import TILE_WIDTH, Tile, TileStack
@@ -71,7 +72,6 @@ class WhitenedPicker(Picking[Chooser]):
             self._R_transposed = np.ascontiguousarray(R.T)
             # Where each band of rows of R begins to differ from 0.
             self._bands = [(a, b, _first_column(R[a:b])) for a, b in steps(R.shape[0], 256)]
-        self._first = 0
         self._pending: list[tuple[Array, Compressed]] = []
         self._pending_count = 0
 
@@ -83,10 +83,7 @@ class WhitenedPicker(Picking[Chooser]):
             self._update_dense(state, piece, each)
 
     def _update_dense(self, state: Picks, piece: DensePiece, each: Each) -> None:
-        shift = piece.columns[0] - piece.offset
         for start, stop in self._stack.fitting(piece):
-            if self._stack.filled == 0:
-                self._first = start + shift
             self._stack.put_dense(piece, start, stop, each)
             if self._stack.room == 0:
                 self._drain_dense(state, each)
@@ -96,7 +93,7 @@ class WhitenedPicker(Picking[Chooser]):
         self._stack.drain(each, (lambda tiles, _: filled.extend(tiles), 1))
         V = self._whitened(filled, each)
         for k, tile in enumerate(filled):
-            start = self._first + k * TILE_WIDTH
+            start = self._stack.first + k * TILE_WIDTH
             columns = np.arange(start, start + tile.values.shape[1])
             keys, scores = self.rule.choose(columns, V[k], each)
             kept = np.flatnonzero(keys)
@@ -138,21 +135,21 @@ class WhitenedPicker(Picking[Chooser]):
         indptr, indices, data = join([values for _, values in self._pending])
         self._pending, self._pending_count = [], 0
         extents = np.stack([indptr[:-1], indptr[1:]])
-        V = self._projected(extents, indices, data, each)
+        V = self._projected((indptr, indices, data), each)
         keys, scores = self.rule.choose(columns, V, each)
         kept = np.flatnonzero(keys)
         values = compress(extents[:, kept], indices, data)
         self.add(state, Batch(columns[kept], scores[kept], keys[kept], values))
 
-    def _projected(self, extents: Array, indices: Array, data: Array, each: Each) -> Array:
+    def _projected(self, columns: Compressed, each: Each) -> Array:
         """Return V of compressed columns."""
-        count, vectors = extents.shape[1], self._R_transposed
+        vectors = self._R_transposed
         if vectors is None:
-            V = np.zeros((self.rows, count), self._dtype)
-            V[indices, np.repeat(np.arange(count), extents[1] - extents[0])] = data
-            return V
-        projected = np.empty((count, vectors.shape[1]))
-        parts = shares(count, 16)
+            return densify(columns, self.rows, self._dtype)
+        indptr, indices, data = columns
+        extents = np.stack([indptr[:-1], indptr[1:]])
+        projected = np.empty((extents.shape[1], vectors.shape[1]))
+        parts = shares(extents.shape[1], 16)
 
         def project(part: int) -> None:
             a, b = parts[part]

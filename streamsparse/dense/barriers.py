@@ -184,12 +184,6 @@ class Walk:
         rise = float(below.sum()) - self._phi_lower
         return np.square(above) / fall + above, np.square(below) / rise - below
 
-    @property
-    def epsilon(self) -> float:
-        """Centred epsilon when A was last diagonalised; 1 before it is definite."""
-        low, high = float(self._values[0]), float(self._values[-1])
-        return (high - low) / (high + low) if low > 0 else 1.0
-
     def forms(self) -> tuple[Array, Array, Array]:
         """Return (Q, a, b): U(v) = sum a (Q^T v)^2 and L(v) = sum b (Q^T v)^2 at this moment."""
         self._settle()

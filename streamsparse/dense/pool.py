@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamsparse.dense.linalg import eigenvalues, symmetric_eigenpairs
+from streamsparse.dense.linalg import eigenvalues
 from streamsparse.kernels.parts import Each, steps
 from streamsparse.sources.base import Array
 
@@ -92,7 +92,3 @@ class Pool:
             return 1.0, weights
         low = max(low, 0.0)
         return (high - low) / (high + low), weights * (2 / (low + high))
-
-    def eigenpairs(self, weights: Array) -> tuple[Array, Array]:
-        """Return eigenvalues, ascending, and eigenvectors of A."""
-        return symmetric_eigenpairs(self.matrix(weights))

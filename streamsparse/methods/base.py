@@ -44,8 +44,8 @@ class Request:
     s: int
     strict: bool
     has_output: bool
-    algorithm: str = "auto"
-    continues: bool = False
+    algorithm: str
+    continues: bool
     queries: int | None = None
 
 

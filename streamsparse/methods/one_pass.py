@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from streamsparse.accumulators.picks import Batch, Picks
+from streamsparse.accumulators.picks import Batch, Picks, densify
 from streamsparse.dense.balance import KEEP_ALL, Balance, rate_for
 from streamsparse.kernels.parts import Each, steps
 from streamsparse.sources.base import Array
@@ -67,15 +67,10 @@ class OnePassChooser:
 
     def _columns(self, batch: Batch, start: int, stop: int) -> Array:
         """Return some of its columns, (n, any) float64."""
-        if not isinstance(batch.values, tuple):
-            return np.ascontiguousarray(batch.values[start:stop].T, np.float64) * self._scale
-        indptr, indices, data = batch.values
-        columns = np.zeros((self._rows, stop - start))
-        counts = np.diff(indptr[start : stop + 1])
-        here = slice(indptr[start], indptr[stop])
-        columns[indices[here], np.repeat(np.arange(stop - start), counts)] = data[here]
-        columns *= self._scale
-        return columns
+        values = batch.take(np.arange(start, stop)).values
+        if isinstance(values, tuple):
+            return densify(values, self._rows, np.dtype(np.float64)) * self._scale
+        return np.ascontiguousarray(values.T, np.float64) * self._scale
 
 
 def _serially(task: Callable[[int], None], count: int) -> None:

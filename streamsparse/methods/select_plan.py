@@ -66,8 +66,7 @@ def plan_select(facts: Facts, request: Request, *, why: str, threads: int) -> Pl
         raise ParameterError(
             "strict: the theorem with m = O(n) is about the barriers; give algorithm='bss'"
         )
-    one_pass = is_one_pass(request.algorithm, request.target, request.epsilon)
-    scans = 1 if request.continues or one_pass else 2
+    scans = 1 if request.continues or _picks_in_first_pass(request) else 2
     sizes, stream = _fitting(facts, request, scans=scans)
     care = care_for(facts, request.algorithm, sizes.most, trials=1)
     n = facts.n
@@ -104,9 +103,9 @@ def _fitting(facts: Facts, request: Request, *, scans: int) -> tuple[Sizes, Stre
 
     How many columns epsilon takes is known afterwards only: as many as fit are tried.
     """
-    sizes = _sizes(facts, request)
+    sizes, one_pass = _sizes(facts, request), _picks_in_first_pass(request)
     while True:
-        needs = _needs(facts, sizes, scans=scans)
+        needs = _needs(facts, sizes, scans=scans, one_pass=one_pass)
         try:
             return sizes, plan_stream(
                 facts=facts, needs=needs, memory_budget=request.memory, has_output=False
@@ -115,6 +114,12 @@ def _fitting(facts: Facts, request: Request, *, scans: int) -> tuple[Sizes, Stre
             if request.epsilon is None or sizes.most <= 2 * facts.n:
                 raise
             sizes = _sizes(facts, request, most=sizes.most // 2)
+
+
+def _picks_in_first_pass(request: Request) -> bool:
+    """Whether the pool comes from the pass that makes G: there is one, and nothing is whitened."""
+    balances = is_one_pass(request.algorithm, request.target, request.epsilon)
+    return balances and not request.continues
 
 
 def is_one_pass(algorithm: str | None, target: str, epsilon: float | None) -> bool:
@@ -164,7 +169,7 @@ def _sizes(facts: Facts, request: Request, *, most: int | None = None) -> Sizes:
         epsilon = 0.2 if request.target == "attention" else request.epsilon
         most = min(d, barrier_columns(rank=n, epsilon=epsilon))
     pool = pool_size(n, d, most) if request.epsilon is None else min(d, max(most, 8 * n))
-    if is_one_pass(request.algorithm, request.target, request.epsilon) and not request.continues:
+    if _picks_in_first_pass(request):
         pool = min(d, 2 * (2 * most + n))
     leaf_width = None
     if request.algorithm == "bss" and not request.continues:
@@ -216,12 +221,12 @@ def _care_seconds(n: int, m: int, pool: int, care: Care) -> float:
     return care.rounds * one + _polish_seconds(n, m, care.last)
 
 
-def _needs(facts: Facts, sizes: Sizes, *, scans: int) -> Needs:
+def _needs(facts: Facts, sizes: Sizes, *, scans: int, one_pass: bool) -> Needs:
     n = facts.n
     leaves = 0 if sizes.leaf_width is None else -(-facts.d // sizes.leaf_width)
     # Chance decides how many more columns than expected pass for the pool.
     held = sizes.pool + 4 * math.isqrt(sizes.pool) + 256
-    if scans == 1:
+    if one_pass:
         # Every state of the merge tree may hold some of them.
         width = span_width(d=facts.d, state_columns=n)
         held *= tree_depth(span_count(d=facts.d, width=width)) + 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import reference
 import strategies
 import tolerances
-from drivers import accumulate, block_dtype
+from drivers import accumulate, block_dtype, dense_values
 from streamsparse.accumulators.picker import ColumnPicker
 from streamsparse.accumulators.rules import (
     GivenColumns,
@@ -53,19 +53,6 @@ def pick(X, rule, vectors, **options):
     return accumulate(picker, X, by_rows=False, **options)
 
 
-def dense_values(picks, rows=N):
-    """The picked columns, (rows, picks)."""
-    parts = []
-    for batch in picks.batches:
-        if isinstance(batch.values, tuple):
-            indptr, indices, data = batch.values
-            shape = (rows, indptr.size - 1)
-            parts.append(scipy.sparse.csc_array((data, indices, indptr), shape=shape).toarray())
-        else:
-            parts.append(batch.values.T)
-    return np.concatenate(parts, axis=1)
-
-
 STORAGES = [np.asarray, np.asfortranarray, scipy.sparse.csr_array, scipy.sparse.csc_array]
 
 
@@ -81,7 +68,7 @@ def test_poisson__keeps_the_columns_of_the_brute_force_twin(X, vectors, uniforms
     assert 50 < expected.size < 150
     np.testing.assert_array_equal(picks.scores, scores[expected])
     np.testing.assert_array_equal(picks.keys, p[expected])
-    np.testing.assert_array_equal(dense_values(picks), X[:, expected])
+    np.testing.assert_array_equal(dense_values(picks, N), X[:, expected])
 
 
 def test_poisson__keeps_heavy_columns_surely_and_zero_columns_never(X, vectors):
@@ -109,7 +96,7 @@ def test_priority__keeps_the_largest_priorities_of_the_twin(
     picks = pick(storage(X), PriorityRule(count, SEED), vectors, span=span)
     assert picks.columns.tolist() == expected.tolist()
     np.testing.assert_array_equal(picks.keys, priorities[expected])
-    np.testing.assert_array_equal(dense_values(picks), X[:, expected])
+    np.testing.assert_array_equal(dense_values(picks, N), X[:, expected])
 
 
 def test_priority__gives_ties_to_the_first_columns():
@@ -162,7 +149,7 @@ def test_picks__are_named_by_their_column_of_X_in_blocks_that_begin_with_a_span(
     picks = pick(X, rule, np.eye(N), edges=[0, 512, 1024, 1500], span=512)
     expected = np.flatnonzero(X.any(axis=0))
     assert picks.columns.tolist() == expected.tolist()
-    np.testing.assert_array_equal(dense_values(picks), X[:, expected])
+    np.testing.assert_array_equal(dense_values(picks, N), X[:, expected])
 
 
 def test_scores__of_dense_and_sparse_storage_differ_by_rounding_only():
@@ -195,7 +182,7 @@ def test_given__keeps_what_is_wanted_in_order(wanted, data):
     )
     assert picks.columns.tolist() == wanted
     if wanted:
-        np.testing.assert_array_equal(dense_values(picks), X[:, wanted])
+        np.testing.assert_array_equal(dense_values(picks, N), X[:, wanted])
 
 
 def test_picks__do_not_share_memory_with_what_was_read():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import strategies
 import tolerances
-from drivers import accumulate, block_dtype
+from drivers import accumulate, block_dtype, dense_values
 from streamsparse.accumulators.whitened import WhitenedPicker
 from streamsparse.running.local import worker_threads
 
@@ -56,18 +56,6 @@ def show(X, R, *, dtype=np.float64, norms=None, **options):
         chooser=recorder,
     )
     return accumulate(picker, X, by_rows=False, **options), recorder
-
-
-def dense_values(picks, rows=N):
-    parts = []
-    for batch in picks.batches:
-        if isinstance(batch.values, tuple):
-            indptr, indices, data = batch.values
-            shape = (rows, indptr.size - 1)
-            parts.append(scipy.sparse.csc_array((data, indices, indptr), shape=shape).toarray())
-        else:
-            parts.append(batch.values.T)
-    return np.concatenate(parts, axis=1)
 
 
 @pytest.mark.parametrize("storage", STORAGES)
@@ -134,7 +122,7 @@ def test_picks__are_the_columns_that_the_chooser_wants_as_they_were_read(storage
     assert picks.columns.tolist() == expected.tolist()
     np.testing.assert_array_equal(picks.keys, expected + 1)
     np.testing.assert_array_equal(picks.scores, expected * 2)
-    values = dense_values(picks)
+    values = dense_values(picks, N)
     np.testing.assert_array_equal(values, X[:, expected])
     assert values.dtype == np.float32
 
@@ -151,7 +139,7 @@ def test_picks__and_what_is_shown_have_the_same_bits_for_any_cut_and_threads(dat
     for a, b in zip(first.columns + first.V, second.columns + second.V, strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(cut.columns, whole.columns)
-    np.testing.assert_array_equal(dense_values(cut), dense_values(whole))
+    np.testing.assert_array_equal(dense_values(cut, N), dense_values(whole, N))
 
 
 @pytest.mark.parametrize("storage", STORAGES)
@@ -162,7 +150,7 @@ def test_picks__are_named_by_their_column_of_X_in_blocks_that_begin_with_a_span(
     whole, first = show(storage(X), triangle(K, N), span=512)
     assert picks.columns.tolist() == whole.columns.tolist()
     assert np.concatenate(shown.columns).tolist() == np.concatenate(first.columns).tolist()
-    np.testing.assert_array_equal(dense_values(picks), X[:, picks.columns])
+    np.testing.assert_array_equal(dense_values(picks, N), X[:, picks.columns])
 
 
 def test_picks__do_not_share_memory_with_what_was_read():

@@ -146,11 +146,3 @@ def test_distortion__is_one_where_directions_are_missing():
     few = np.where(np.arange(30) < 6, 1.0, 0.0)
     # The seventh eigenvalue is 0, up to 10 k eps.
     assert pool.distortion(few)[0] == pytest.approx(1.0, abs=20 * 7 * EPS)
-
-
-def test_eigenpairs__rebuild_the_matrix():
-    pool, weights = a_pool(20, 100, with_offset=True), some_weights(100)
-    values, vectors = pool.eigenpairs(weights)
-    assert (np.diff(values) >= 0).all()
-    error = np.abs((vectors * values) @ vectors.T - plain_matrix(pool, weights)).max()
-    assert error <= (10 * 20 + 100) * EPS * values[-1]
