@@ -151,7 +151,7 @@ def sparsify(
         "balance": sequential balancing, then better weights: the fastest, and for attention often
         as good as any; with target="entries" and m, in a single pass. "auto": balancing, exchange
         of weak columns for better ones, better weights: the least spectral or regularised error in
-        the time that the plan states, and never a larger one than "bss" proves.
+        about the time that the plan states, and never a larger one than "bss" proves.
     start : an earlier :class:`Result` of "select", or its path, to continue from: to a larger m or
         a smaller epsilon, with the same target. Its columns are where the choice begins, and its
         Gram matrix saves the first pass. X must be the same.

@@ -155,6 +155,15 @@ def test_select__does_not_depend_on_the_scale_of_X(algorithm, scale, target):
     np.testing.assert_allclose(plain.weights, scaled.weights, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "power law", "heavy columns", "3-sparse columns"])
+def test_balance__keeps_what_its_plan_says_after_thinning_and_polish(kind):
+    X = adversaries()[kind]
+    for m in (4 * N, 12 * N):
+        result = ss.sparsify(X, "select", m=m, algorithm="balance")
+        white = reference.whitening(X).inside @ result.Y
+        assert np.square(white @ white.T - np.eye(N)).sum() <= N**2 / m
+
+
 def test_balance__is_within_theorem_4():
     # ||K||_F^2 <= k / c + lam m with lam = 0.1 / c^2, c = m / k: 1.1 k^2 / m, whatever the order.
     X = gaussian()
@@ -420,6 +429,54 @@ def test_result__of_a_selection_survives_saving(tmp_path, sparse):
     np.testing.assert_array_equal(whole(loaded.Y), whole(result.Y))
     assert str(loaded.selection) in repr(loaded)
     assert all(len(line) <= 80 for line in repr(loaded).splitlines())
+
+
+PROMISES = {
+    # (request, kind): proved only where the walk of the theorem is what remains.
+    "bss m": ({"m": 100, "algorithm": "bss"}, "proved"),
+    "auto m": ({"m": 100}, "proved"),
+    "neither": ({}, "proved"),
+    "auto spectral": ({"epsilon": 0.5, "target": "spectral"}, "proved"),
+    "bss entries": ({"epsilon": 0.5, "target": "entries", "algorithm": "bss"}, "proved"),
+    "auto entries": ({"epsilon": 0.5, "target": "entries"}, "none"),
+    "auto regularised m": ({"m": 100, "target": "regularised"}, "none"),
+    "attention": ({"epsilon": 0.5, "algorithm": "bss"}, "none"),
+    "few": ({"m": N}, "none"),
+    "balance": ({"m": 100, "algorithm": "balance"}, "empirical"),
+    "one pass": ({"m": 100, "algorithm": "balance", "target": "entries"}, "empirical"),
+}
+
+
+@pytest.mark.parametrize("kind", PROMISES)
+def test_plan__calls_proved_what_a_theorem_covers_only(kind):
+    request, expected = PROMISES[kind]
+    plan = ss.plan(gaussian(), "select", **request)
+    assert plan.promise_kind == expected
+    assert all(len(line) <= 80 for line in str(plan).splitlines())
+
+
+def test_auto__lets_barriers_take_over_where_exchange_is_above_the_theorem(monkeypatch):
+    def poor(pool, weights, m, care):
+        found = np.zeros(pool.size)
+        found[0] = 1
+        return Polished(found, 1.0)
+
+    monkeypatch.setattr(search, "choose_balanced", poor)
+    result = ss.sparsify(gaussian(), "select", m=4 * N)
+    assert result.selection.algorithm == "bss"
+    assert result.selection.epsilon <= barrier_epsilon(rank=N, m=4 * N)
+
+
+def test_columns__come_strongest_first_or_as_picked():
+    X = gaussian(d=700)
+    tau = np.square(reference.whitening(X).inside @ X).sum(axis=0)
+    balanced = ss.sparsify(X, "select", m=100, algorithm="balance")
+    strength = balanced.weights * tau[balanced.columns]
+    assert (np.diff(strength) <= 1e-9 * strength.max()).all()
+    # All columns fit the pool: of equal ratios the longest is picked first.
+    picked = ss.sparsify(X, "select", m=100, algorithm="bss")
+    assert picked.columns[0] == tau.argmax()
+    assert (np.diff(picked.weights * tau[picked.columns]) > 0).any()
 
 
 def test_select__refuses_zero_and_strict_without_a_theorem():
