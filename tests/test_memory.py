@@ -21,8 +21,10 @@ import json, sys
 import streamsparse as ss
 path, method, memory, out = sys.argv[1:]
 arguments = {} if method == "exact" else {"m": 1024}
-if method == "select":
+if method.startswith("select"):
     arguments["algorithm"] = "balance"
+if method == "select, one pass":
+    method, arguments["target"] = "select", "entries"
 result = ss.sparsify(path, method, memory=memory, out=out, progress=False, **arguments)
 stream = result.plan.stream
 print(json.dumps({
@@ -70,6 +72,7 @@ def run(path, method, memory, out):
         *product(["sketch", "exact"], ["340 MiB", "512 MiB", "1 GiB"]),
         *product(["sample"], ["400 MiB", "1 GiB"]),
         ("select", "640 MiB"),
+        ("select, one pass", "640 MiB"),
     ],
 )
 @pytest.mark.parametrize("name", ["columns", "grid", "rows", "c.npy", "f.npy", "csr", "csc"])

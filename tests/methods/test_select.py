@@ -1,5 +1,6 @@
 """Method "select": columns of X chosen without randomness, whatever X looks like."""
 
+import dataclasses
 import functools
 import warnings
 
@@ -14,7 +15,7 @@ import reference
 import strategies
 import streamsparse as ss
 from streamsparse.dense.polish import Polished
-from streamsparse.methods import candidates, search, select_plan
+from streamsparse.methods import candidates, leaves, search, select_plan
 from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.methods.select import reduce_by_selecting
 from streamsparse.sketching.bounds import barrier_columns, barrier_epsilon
@@ -211,6 +212,20 @@ def test_select__epsilon_is_met_with_few_columns(algorithm, target):
         assert c.attention_error.value < c.uniform_attention_error.value
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("target", ["attention", "entries"])
+def test_select__is_better_than_zero_where_zero_meets_epsilon_too(algorithm, target):
+    X = gaussian() / np.sqrt(20 * D)
+    beta = 1.0
+    zero = ss.attention_error(X, np.zeros((N, 1)), beta=beta)
+    epsilon = 2 * zero if target == "attention" else 0.99
+    result = ss.sparsify(X, "select", epsilon=epsilon, target=target, algorithm=algorithm)
+    c = result.certificate
+    assert c.met
+    assert c.attention_error.value < zero or target == "entries"
+    assert c.entry_error.value < 1
+
+
 def test_select__says_so_where_epsilon_is_out_of_reach(tmp_path):
     X = gaussian(N, 30)
     with pytest.warns(ss.StreamSparseWarning, match="is certified to be at most"):
@@ -306,6 +321,18 @@ def test_start__of_barriers_keeps_all_earlier_picks_and_walks_on():
     assert s.epsilon <= s.proved < 1
 
 
+def test_start__keeps_columns_that_balancing_would_not_hold():
+    X = gaussian(d=6000)
+    tau = np.square(reference.whitening(X).inside @ X).sum(axis=0)
+    first = ss.sparsify(X, "select", m=3 * N, algorithm="bss")
+    # Made up: the shortest columns, of which a pool has few.
+    shortest = np.argsort(tau)[: 3 * N]
+    start = dataclasses.replace(first, columns=shortest, weights=np.ones(3 * N))
+    more = ss.sparsify(X, "select", m=8 * N, algorithm="bss", start=start)
+    assert np.isin(shortest, more.columns).all()
+    assert_made_of_columns(more, X)
+
+
 def test_start__refuses_another_matrix_and_other_results():
     X = gaussian()
     first = ss.sparsify(X, "select", m=3 * N)
@@ -360,6 +387,43 @@ def test_bss__reads_leaves_again_where_the_pool_has_no_column(monkeypatch, stora
     assert s.proved == pytest.approx(barrier_epsilon(rank=8, m=64))
     assert s.lower < s.smallest <= s.largest < s.upper
     assert s.epsilon <= s.proved
+
+
+def test_auto__keeps_the_columns_it_has_found_while_a_walk_reads_others(monkeypatch):
+    # Barriers take over, read a leaf into the places of the shortest columns, and are not better.
+    X, kept = half_and_half(), []
+
+    def shortest(pool, weights, m, care):
+        found = np.zeros(pool.size)
+        found[np.argsort(pool.tau, kind="stable")[:12]] = 1
+        kept.append(pool.V[:, found > 0].copy())
+        return Polished(found, 1.0)
+
+    monkeypatch.setattr(candidates, "PoolChooser", KeepsFirst)
+    monkeypatch.setattr(search, "choose_balanced", shortest)
+    monkeypatch.setattr(search, "improve", lambda _pool, weights, _m, _care: Polished(weights, 2.0))
+    result = ss.sparsify(X, "select", m=64)
+    assert result.selection.leaves_read > 0
+    assert result.columns.size == 12
+    G = X.astype(np.float64) @ X.T
+    tau = np.einsum("ij,ij->j", X, np.linalg.solve(G, X))
+    lengths = np.square(kept[0]).sum(axis=0)
+    np.testing.assert_allclose(np.sort(tau[result.columns]), np.sort(lengths), rtol=1e-4)
+
+
+def test_leaves__are_tried_by_the_sum_of_what_their_columns_score():
+    rng = np.random.default_rng(0)
+    n, width = 6, 50
+    X = rng.standard_normal((n, 5 * width))
+    triangle = np.tril_indices(n)
+    parts = [X[:, a : a + width] for a in range(0, 5 * width, width)]
+    sums = {leaf: (part @ part.T)[triangle] for leaf, part in enumerate(parts)}
+    reader = leaves.Leaves(job=None, known=None, whitener=None, sums=sums, held=None)
+    for _ in range(20):
+        M = rng.standard_normal((n, n))
+        M += M.T
+        scores = [sum(x @ M @ x for x in part.T) for part in parts]
+        assert reader._promising(M) == sorted(range(5), key=lambda leaf: -scores[leaf])
 
 
 def test_balance__falls_back_to_one_more_pass_where_its_pool_lacks_directions(monkeypatch):
