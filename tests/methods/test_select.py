@@ -246,14 +246,15 @@ def test_select__says_all_only_where_no_column_was_left_out():
     np.testing.assert_array_equal(np.sort(everything.columns), np.arange(20))
 
 
-def test_balance__falls_back_to_barriers_and_says_so(monkeypatch):
-    # A balance that always fails: no column has any weight but the first.
-    def poor(pool, weights, m, care):
-        found = np.zeros(pool.size)
-        found[0] = 1
-        return Polished(found, 1.0)
+def only_the_first(pool, weights, m, care):
+    """A balance that always fails."""
+    found = np.zeros(pool.size)
+    found[0] = 1
+    return Polished(found, 1.0)
 
-    monkeypatch.setattr(search, "choose_balanced", poor)
+
+def test_balance__falls_back_to_barriers_and_says_so(monkeypatch):
+    monkeypatch.setattr(search, "choose_balanced", only_the_first)
     X = gaussian()
     result = ss.sparsify(X, "select", epsilon=0.5, target="spectral", algorithm="balance")
     assert result.certificate.met
@@ -520,12 +521,7 @@ def test_plan__calls_proved_what_a_theorem_covers_only(kind):
 
 
 def test_auto__lets_barriers_take_over_where_exchange_is_above_the_theorem(monkeypatch):
-    def poor(pool, weights, m, care):
-        found = np.zeros(pool.size)
-        found[0] = 1
-        return Polished(found, 1.0)
-
-    monkeypatch.setattr(search, "choose_balanced", poor)
+    monkeypatch.setattr(search, "choose_balanced", only_the_first)
     result = ss.sparsify(gaussian(), "select", m=4 * N)
     assert result.selection.algorithm == "bss"
     assert result.selection.epsilon <= barrier_epsilon(rank=N, m=4 * N)
