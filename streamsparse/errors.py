@@ -49,5 +49,30 @@ class StoreError(StreamSparseError, OSError):
     """A store failed to read or write."""
 
 
+class OutputBusyError(StreamSparseError, OSError):
+    """Somebody else is writing the same output at this moment."""
+
+
+class CheckpointMismatchError(StreamSparseError, ValueError):
+    """What an interrupted run has left behind is of another source, request or version."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """SIGINT or SIGTERM ended a run; the message says how it goes on.
+
+    Not a :class:`StreamSparseError`, so that ``except Exception`` does not swallow a Ctrl-C.
+
+    Attributes
+    ----------
+    number : of the signal.
+    has_checkpoint : whether ``resume=True`` would go on from where it was.
+    """
+
+    def __init__(self, number: int, message: str = "", *, has_checkpoint: bool = False) -> None:
+        super().__init__(message)
+        self.number = number
+        self.has_checkpoint = has_checkpoint
+
+
 class StreamSparseWarning(UserWarning):
     """The answer is valid, but not the one that was hoped for."""

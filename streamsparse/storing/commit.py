@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from streamsparse.errors import OutputExistsError, StoreError
-from streamsparse.storing.files import fsync_directory, fsync_tree, remove_tree, rename
+from streamsparse.storing.files import (
+    fsync_directory,
+    fsync_tree,
+    lock_file,
+    make_directories,
+    remove_directory,
+    remove_tree,
+    rename,
+    unlock,
+)
 
 # The attribute that makes a group a result; it is written last.
 MARKER = "streamsparse"
@@ -19,65 +28,141 @@ MARKER = "streamsparse"
 RESULT_ARRAYS = ("Y", "columns", "weights", "projection", "gram", "squared_norms", "digest")
 
 _METADATA = "zarr.json"
+_LOCK = "lock"
+# What a half-finished process leaves in its folder begins like this, but for what can be continued.
+_HALF = ("result", "partial", ".streamsparse-")
+
+
+class Workplace:
+    """The folder beside a target that holds everything unfinished about it.
+
+    Attributes
+    ----------
+    target : what is being made.
+    folder : beside it, under a name that starts with a dot; whoever has entered it is alone.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.folder = target.with_name(f".{target.name}.unfinished")
+
+    @contextmanager
+    def entered(self) -> Iterator[Workplace]:
+        """Make the folder ours, and clear away what a killed process has left of half outputs.
+
+        On exit the folder goes too, unless there is something in it to continue from.
+
+        Raises
+        ------
+        OutputBusyError : if another process, or another thread, is writing the same target.
+        StoreError : if the folder cannot be made.
+        """
+        lock = self._lock()
+        try:
+            self._recover()
+            yield self
+        finally:
+            # The lock goes last: what it guards is gone, or in order.
+            with suppress(StoreError):
+                remove_tree(self._result)
+                if not self._holds_more:
+                    remove_tree(self.folder / _LOCK)
+                    remove_directory(self.folder)
+            unlock(lock)
+
+    def _lock(self) -> int:
+        while True:
+            make_directories(self.folder)
+            try:
+                return lock_file(self.folder / _LOCK)
+            except StoreError as error:
+                # Whoever had it has just taken the folder away.
+                if error.errno != errno.ENOENT:
+                    remove_directory(self.folder)
+                    raise
+
+    @property
+    def _result(self) -> Path:
+        return self.folder / "result"
+
+    @property
+    def _replaced(self) -> Path:
+        return self.folder / "replaced"
+
+    @property
+    def _holds_more(self) -> bool:
+        return any(entry.name != _LOCK for entry in self.folder.iterdir())
+
+    def _recover(self) -> None:
+        """Bring back what was being replaced when a process died; drop half outputs."""
+        if os.path.lexists(self._replaced):
+            if os.path.lexists(self.target):
+                remove_tree(self._replaced)
+            else:
+                rename(self._replaced, self.target)
+                fsync_directory(self.target.parent)
+        for entry in sorted(self.folder.iterdir()):
+            if entry.name.startswith(_HALF):
+                remove_tree(entry)
+
+    @contextmanager
+    def staged(self, *, overwrite: bool) -> Iterator[Path]:
+        """Yield a path in the folder to write to; on a clean exit it becomes the target.
+
+        Parameters
+        ----------
+        overwrite : replace what is at the target. A reader sees the old or the new, or for a moment
+            nothing, never a half.
+
+        Raises
+        ------
+        OutputExistsError : if something appeared at the target meanwhile and not ``overwrite``.
+        StoreError : if a file operation fails.
+
+        Notes
+        -----
+        Whatever ends the body, KeyboardInterrupt included, what it wrote is removed and the
+        exception goes on; of a killed process the next one to enter removes it.
+        """
+        try:
+            yield self._result
+            fsync_tree(self._result)
+            is_replaced = self._move_in(overwrite=overwrite)
+        except BaseException:
+            with suppress(StoreError):
+                remove_tree(self._result)
+            raise
+        fsync_directory(self.target.parent)
+        if is_replaced:
+            remove_tree(self._replaced)
+
+    def _move_in(self, *, overwrite: bool) -> bool:
+        """Rename the result to the target; return whether something was replaced."""
+        if not os.path.lexists(self.target):
+            rename(self._result, self.target)
+            return False
+        if not overwrite:
+            raise _exists(self.target)
+        try:
+            rename(self.target, self._replaced)
+            # If the power fails now, it is found where it is.
+            fsync_directory(self.folder)
+            rename(self._result, self.target)
+        except BaseException:
+            # An interrupt can come before, between and after the two.
+            if not os.path.lexists(self.target):
+                rename(self._replaced, self.target)
+            elif os.path.lexists(self._replaced):
+                remove_tree(self._replaced)
+            raise
+        return True
 
 
 @contextmanager
 def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Yield a path beside ``target`` to write to; on a clean exit it becomes ``target``.
-
-    Parameters
-    ----------
-    target : what is to be written, a file or a directory.
-    overwrite : replace what is at ``target``. A reader sees the old or the new, or for a moment
-        nothing, never a half.
-
-    Raises
-    ------
-    OutputExistsError : if something appeared at ``target`` meanwhile and ``overwrite`` is False.
-    StoreError : if a file operation fails.
-
-    Notes
-    -----
-    Whatever ends the body, KeyboardInterrupt included, the temporary is removed and the exception
-    goes on. Only a killed process leaves it behind, under a name that starts with a dot.
-    """
-    temporary = _beside(target, "partial")
-    try:
+    """Yield a path to write to; on a clean exit it becomes ``target``: see :class:`Workplace`."""
+    with Workplace(target).entered() as place, place.staged(overwrite=overwrite) as temporary:
         yield temporary
-        fsync_tree(temporary)
-        old = _move_in(temporary, target, overwrite=overwrite)
-    except BaseException:
-        with suppress(StoreError):
-            remove_tree(temporary)
-        raise
-    fsync_directory(target.parent)
-    if old is not None:
-        remove_tree(old)
-
-
-def _beside(target: Path, word: str) -> Path:
-    return target.with_name(f".{target.name}.{word}-{os.getpid()}-{secrets.token_hex(4)}")
-
-
-def _move_in(temporary: Path, target: Path, *, overwrite: bool) -> Path | None:
-    """Rename ``temporary`` to ``target``; return where the replaced thing is, None if none was."""
-    if not os.path.lexists(target):
-        rename(temporary, target)
-        return None
-    if not overwrite:
-        raise _exists(target)
-    old = _beside(target, "old")
-    try:
-        rename(target, old)
-        rename(temporary, target)
-    except BaseException:
-        # An interrupt can come before, between and after the two.
-        if os.path.lexists(target):
-            remove_tree(old)
-        else:
-            rename(old, target)
-        raise
-    return old
 
 
 def check_output(target: Path, *, overwrite: bool, source_path: Path | None) -> None:

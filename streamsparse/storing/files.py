@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from streamsparse.errors import StoreError, StreamSparseError
+from streamsparse.errors import OutputBusyError, StoreError, StreamSparseError
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - not on this kind of system: nothing is locked
+    fcntl = None  # type: ignore[assignment]
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 Interval: TypeAlias = tuple[int, int]
+
+# What file systems without locks say.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -44,7 +55,57 @@ def make_directory(path: Path) -> None:
     StoreError : if it cannot be made.
     """
     with reporting("making the directory", path):
-        path.mkdir()
+        os.mkdir(path)
+
+
+def make_directories(path: Path) -> None:
+    """Make a directory and those above it; those that are there already are no error.
+
+    Raises
+    ------
+    StoreError : if one cannot be made.
+    """
+    if path.is_dir():
+        return
+    make_directories(path.parent)
+    try:
+        make_directory(path)
+    except StoreError:
+        # Somebody else may have made it meanwhile.
+        if not path.is_dir():
+            raise
+
+
+def make_temporary_directory(beside: Path | None, *, purpose: str) -> Path:
+    """Make a new directory in ``beside``, None for the system's place for temporary files.
+
+    Raises
+    ------
+    StoreError : if it cannot be made; ``purpose`` is what it is for.
+    """
+    where = Path(tempfile.gettempdir()) if beside is None else beside
+    path = where / f".streamsparse-{secrets.token_hex(8)}"
+    with reporting(f"making a temporary folder for {purpose} in", where):
+        os.mkdir(path, 0o700)
+    return path
+
+
+def write_file(path: Path, content: bytes | memoryview) -> None:
+    """Write a file in whole, replacing what it held.
+
+    Raises
+    ------
+    StoreError : if it cannot be made or written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
+    with reporting("writing", path):
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            view = memoryview(content).cast("B")
+            while len(view):
+                view = view[os.write(descriptor, view) :]
+        finally:
+            os.close(descriptor)
 
 
 def fsync_file(path: Path) -> None:
@@ -104,7 +165,18 @@ def rename(source: Path, target: Path) -> None:
     StoreError : if it cannot be renamed, as when ``target`` is a directory that is not empty.
     """
     with reporting(f"renaming {source} to", target):
-        source.rename(target)
+        os.rename(source, target)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Give a file the name of another one, which is lost, in one step.
+
+    Raises
+    ------
+    StoreError : if it cannot be renamed.
+    """
+    with reporting(f"renaming {source} to", target):
+        os.replace(source, target)
 
 
 def remove_tree(path: Path) -> None:
@@ -116,9 +188,71 @@ def remove_tree(path: Path) -> None:
     """
     with reporting("removing", path):
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+            for entry in sorted(path.iterdir()):
+                remove_tree(entry)
+            os.rmdir(path)
+        elif os.path.lexists(path):
+            os.unlink(path)
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a directory if it is empty; nothing there, or something in it, is no error."""
+    with suppress(OSError):
+        os.rmdir(path)
+
+
+def lock_file(path: Path) -> int:
+    """Make a file that this process alone holds until it closes it, or ends; return a descriptor.
+
+    Raises
+    ------
+    OutputBusyError : if somebody holds it.
+    StoreError : if it cannot be made.
+
+    Notes
+    -----
+    File systems without locks let everybody pass.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+    while True:
+        with reporting("locking", path):
+            descriptor = os.open(path, flags, 0o666)
+            try:
+                _lock(descriptor, path)
+                # Who held it before may have removed it while we waited at the door.
+                if _is_same_file(descriptor, path):
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputBusyError(
+            f"somebody else is writing there: {path} is locked; wait until it is done, or choose "
+            f"another name"
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def unlock(descriptor: int) -> None:
+    """Let go of a locked file."""
+    os.close(descriptor)
 
 
 def free_disk_bytes(path: Path) -> int:
@@ -133,22 +267,28 @@ def free_disk_bytes(path: Path) -> int:
 
 
 class PositionedFile:
-    """A new file that threads may write and read at any position at once.
+    """A file that threads may write and read at any position at once.
 
     Parameters
     ----------
-    path : the file; it must not exist yet.
+    path : the file; it must not exist yet, or, with ``is_new`` False, it is only read.
 
     Raises
     ------
     StoreError : from every method, naming the path and the operation.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_new: bool = True) -> None:
         self.path = path
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-        with reporting("making", path):
-            self._descriptor = os.open(path, flags, 0o666)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL if is_new else os.O_RDONLY
+        with reporting("making" if is_new else "opening", path):
+            self._descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        with reporting("asking for the size of", self.path):
+            return os.fstat(self._descriptor).st_size
 
     def preallocate(self, size_bytes: int) -> None:
         """Set the size of the file in bytes; what is never written reads as zeros."""
@@ -173,6 +313,11 @@ class PositionedFile:
                         f"reading {self.path} failed: it ends before byte {position + len(view):,}"
                     )
                 done += count
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk."""
+        with reporting("syncing", self.path):
+            os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Close the file; closing it again does nothing."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,17 @@ from streamsparse.errors import (
     CorruptChunkError,
     MissingChunkError,
     SourceNotFoundError,
+    StoreError,
     UnsupportedInputError,
 )
 from streamsparse.storing.commit import MARKER, RESULT_ARRAYS, read_marker
-from streamsparse.storing.files import Array, reporting
+from streamsparse.storing.files import Array, as_bytes, reporting
 from streamsparse.storing.zarr_write import (
     SPARSE_ARRAYS,
     checksummed,
     import_zarr,
     lines_per_chunk,
+    new_store,
     sparse_attributes,
 )
 
@@ -51,8 +55,10 @@ class ResultWriter:
     def __init__(self, path: Path) -> None:
         self._path, self._shape, self._next = path, (0, 0), 0
         self._Y: Any = None
+        # Of every array: where it is, and the crc32 of the values that were given.
+        self._written: dict[Path, tuple[Any, int]] = {}
         with reporting("making", path):
-            self._group = import_zarr().create_group(path, zarr_format=3)
+            self._group = import_zarr().create_group(new_store(path), zarr_format=3)
 
     @property
     def Y(self) -> Any:
@@ -97,8 +103,10 @@ class ResultWriter:
                 self._write_held(held + count)
 
     def _write_held(self, count: int) -> None:
+        values = self._buffer[:count]
         with reporting("writing Y in", self._path):
-            self.Y[self._next - count : self._next] = self._buffer[:count]
+            self.Y[self._next - count : self._next] = values
+        self._note(self._path / "Y", self.Y, values)
 
     def write_array(self, name: str, values: Array) -> None:
         """Write one of the optional arrays, ``RESULT_ARRAYS`` but the first."""
@@ -113,10 +121,33 @@ class ResultWriter:
             )
             if values.size:
                 array[...] = values
+        self._note(self._path / array.path, array, values)
+
+    def _note(self, path: Path, array: Any, values: Array) -> None:
+        _, crc = self._written.get(path, (array, 0))
+        self._written[path] = array, zlib.crc32(as_bytes(np.ascontiguousarray(values)), crc)
+
+    def _verify(self) -> None:
+        """Read everything again, each chunk against its crc32c and all against what was given.
+
+        Raises
+        ------
+        StoreError : if the store holds something else than what was written.
+        """
+        for path, (array, expected) in self._written.items():
+            crc = 0
+            for values in _read_steps(path, array):
+                crc = zlib.crc32(as_bytes(np.ascontiguousarray(values)), crc)
+            if crc != expected:
+                raise StoreError(f"{path} holds other values than were written: a disk that fails?")
 
     def finish(self, attributes: dict[str, Any]) -> None:
-        """Mark the group as complete: ``attributes`` is JSON and holds "schema"."""
+        """Verify all arrays, then mark the group as complete.
+
+        ``attributes`` is JSON and holds "schema".
+        """
         assert self._next == self._shape[0], f"only {self._next} rows of Y were written"
+        self._verify()
         with reporting("writing the attributes of", self._path):
             self._group.attrs[MARKER] = attributes
 
@@ -219,6 +250,17 @@ def _check_chunks(path: Path, array: Any) -> None:
             raise CorruptChunkError(
                 f"chunk {chunk} has {size:,} bytes, not {expected:,}; the result is damaged"
             )
+
+
+def _read_steps(path: Path, array: Any) -> Iterator[Array]:
+    """Yield an array chunk by chunk along its first axis."""
+    step = array.chunks[0]
+    for start in range(0, array.shape[0], step):
+        try:
+            with reporting("reading back", path):
+                yield np.asarray(array[start : start + step])
+        except ValueError as error:
+            raise StoreError(f"{path} cannot be read back: {error}") from error
 
 
 def _read_whole(path: Path, array: Any | None) -> Array | None:

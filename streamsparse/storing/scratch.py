@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamsparse.errors import StoreError
-from streamsparse.storing.files import free_disk_bytes, reporting
+from streamsparse.storing.files import free_disk_bytes, make_temporary_directory, remove_tree
 from streamsparse.units import format_bytes
 
 
@@ -29,8 +27,7 @@ def scratch_folder(
     ------
     StoreError : if it cannot be made or the disk has less room than is needed.
     """
-    with reporting(f"making a temporary folder for {purpose} in", beside or Path(".")):
-        folder = Path(tempfile.mkdtemp(prefix=".streamsparse-", dir=beside))
+    folder = make_temporary_directory(beside, purpose=purpose)
     try:
         free = free_disk_bytes(folder)
         if free < needed:
@@ -40,4 +37,5 @@ def scratch_folder(
             )
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(StoreError):
+            remove_tree(folder)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from streamsparse.errors import UnsupportedInputError
-from streamsparse.storing.files import Array, Interval, reporting
+from streamsparse.storing.files import (
+    Array,
+    Interval,
+    make_directories,
+    reporting,
+)
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
 
 # The arrays of a sparse matrix, in the order that scipy takes them.
 SPARSE_ARRAYS = ("data", "indices", "indptr")
@@ -23,6 +31,14 @@ def import_zarr() -> ModuleType:
     import zarr  # noqa: PLC0415 - half a second that a caller who writes nothing need not pay
 
     return zarr
+
+
+def new_store(path: Path) -> Store:
+    """Return a folder, made if need be, as a zarr store that writes through ``files`` alone."""
+    from streamsparse.storing.folder_store import FolderStore  # noqa: PLC0415 - it imports zarr
+
+    make_directories(path)
+    return FolderStore(path)
 
 
 def checksummed() -> dict[str, Any]:
@@ -64,7 +80,12 @@ class DenseWriter:
         self._path = path
         with reporting("making", path):
             self._array = import_zarr().create_array(
-                path, shape=shape, chunks=chunks, dtype=dtype, zarr_format=3, **checksummed()
+                new_store(path),
+                shape=shape,
+                chunks=chunks,
+                dtype=dtype,
+                zarr_format=3,
+                **checksummed(),
             )
 
     def write(self, rows: Interval, columns: Interval, values: Array) -> None:
@@ -92,7 +113,8 @@ def write_sparse(path: Path, X: Any, *, chunk_entries: int = _SPARSE_CHUNK_ENTRI
     if getattr(X, "format", None) not in {"csr", "csc"}:
         raise UnsupportedInputError(f"write_sparse takes CSR or CSC, not {type(X).__name__}")
     with reporting("writing", path):
-        group = import_zarr().create_group(path, zarr_format=3, attributes=sparse_attributes(X))
+        store = new_store(path)
+        group = import_zarr().create_group(store, zarr_format=3, attributes=sparse_attributes(X))
         for name in SPARSE_ARRAYS:
             values = np.asarray(getattr(X, name))
             array = group.create_array(

@@ -24,8 +24,7 @@ def put(path, text):
 def test_staged__target_appears_only_after_a_clean_exit(tmp_path):
     target = tmp_path / "out"
     with staged(target, overwrite=False) as temporary:
-        assert temporary.parent == tmp_path
-        assert temporary.name.startswith(f".out.partial-{os.getpid()}-")
+        assert temporary == tmp_path / ".out.unfinished" / "result"
         put(temporary, "new")
         assert not target.exists()
     assert (target / "file").read_text() == "new"
