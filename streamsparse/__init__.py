@@ -9,11 +9,14 @@ from streamsparse.dense.certificate import Certificate, Measure
 from streamsparse.errors import (
     BadStructureError,
     BudgetTooSmallError,
+    CheckpointMismatchError,
     CorruptChunkError,
     MissingChunkError,
     NonFiniteError,
+    OutputBusyError,
     OutputExistsError,
     ParameterError,
+    RunInterrupted,
     SourceChangedError,
     SourceNotFoundError,
     StoreError,
@@ -24,28 +27,31 @@ from streamsparse.errors import (
 from streamsparse.methods.base import CurvePoint
 from streamsparse.result import Result
 from streamsparse.running.plan import Plan
-
-__version__ = "0.1.0"
+from streamsparse.version import __version__
 
 __all__ = [
     "BadStructureError",
     "BudgetTooSmallError",
     "Certificate",
+    "CheckpointMismatchError",
     "CorruptChunkError",
     "CurvePoint",
     "Measure",
     "MissingChunkError",
     "NonFiniteError",
+    "OutputBusyError",
     "OutputExistsError",
     "ParameterError",
     "Plan",
     "Result",
+    "RunInterrupted",
     "SourceChangedError",
     "SourceNotFoundError",
     "StoreError",
     "StreamSparseError",
     "StreamSparseWarning",
     "UnsupportedInputError",
+    "__version__",
     "attention",
     "attention_error",
     "certify",

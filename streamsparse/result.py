@@ -13,9 +13,10 @@ from streamsparse.methods.base import CurvePoint, GramState, Selection
 from streamsparse.methods.products import chunk_rows, is_sparse
 from streamsparse.methods.transform import map_rows, pick_columns, plan_columns, plan_row_map
 from streamsparse.running.facts import Facts
-from streamsparse.running.local import Execution, available_threads
+from streamsparse.running.local import Execution
 from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
+from streamsparse.running.threads import available_threads
 from streamsparse.sketching.row_map import RowMap
 from streamsparse.sources.base import Array, Source
 from streamsparse.sources.open import open_source
@@ -212,8 +213,11 @@ class Result:
         return "\n".join(lines)
 
 
-def finish_writing(writer: ResultWriter, result: Result) -> None:
-    """Write everything but Y, the attributes last."""
+def finish_writing(writer: ResultWriter, result: Result, *, run: str | None = None) -> None:
+    """Write everything but Y, the attributes last.
+
+    ``run`` says which run has made it, so that a run which died after the last step is known again.
+    """
     projection = None if result.map is None else result.map.projection
     for name, values in (
         ("columns", result.columns),
@@ -235,6 +239,7 @@ def finish_writing(writer: ResultWriter, result: Result) -> None:
             "column_names": result.column_names,
             "selection": None if result.selection is None else result.selection.to_dict(),
             "feature_digest": result.feature_digest,
+            "run": run,
         }
     )
 

@@ -10,10 +10,11 @@ from streamsparse.api.arguments import check_request
 from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job
 from streamsparse.running.facts import Facts
-from streamsparse.running.local import Execution, one_blas_thread
+from streamsparse.running.local import Execution
 from streamsparse.running.pieces import cut_pieces, prepare
 from streamsparse.running.progress import show_progress
 from streamsparse.running.spans import MergeTree
+from streamsparse.running.threads import one_blas_thread
 from streamsparse.sources.open import open_source
 
 WHOLE = 1 << 20

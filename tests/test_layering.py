@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "streamsparse"
 # A unit imports only units with a smaller number; equal numbers are strangers.
 LAYERS = {
     "errors": 0,
+    "version": 0,
     "units": 1,
     "checks": 1,
     "sources": 2,
@@ -41,7 +42,7 @@ HOMES = {
     "dask": {"sources/dask_array.py", "sources/dask_sparse.py", "units.py"},
     "click": {"cli"},
     "tqdm": {"running/progress.py"},
-    "threadpoolctl": {"running/local.py", "cli/doctor.py"},
+    "threadpoolctl": {"running/threads.py", "cli/doctor.py"},
 }
 
 

@@ -25,7 +25,7 @@ from streamsparse.accumulators.base import Accumulator, DensePiece, Each, Piece,
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
-from streamsparse.running.local import available_threads, worker_threads
+from streamsparse.running.threads import available_threads, worker_threads
 from streamsparse.sketching.run_hash import SparseSign
 
 SEED = 7

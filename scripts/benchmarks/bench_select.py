@@ -31,8 +31,9 @@ from harness import Report, Timing, parse_arguments, rounded_normals, time_in_tu
 import streamsparse
 from streamsparse.methods.base import Job, Selection
 from streamsparse.methods.exact import gram_pass
-from streamsparse.running.local import Execution, available_threads, one_blas_thread
+from streamsparse.running.local import Execution
 from streamsparse.running.progress import show_progress
+from streamsparse.running.threads import available_threads, one_blas_thread
 from streamsparse.sketching.bounds import barrier_epsilon
 
 SEED = 7

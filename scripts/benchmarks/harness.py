@@ -37,7 +37,7 @@ import numpy as np
 import scipy.sparse
 
 import streamsparse
-from streamsparse.running.local import available_threads
+from streamsparse.running.threads import available_threads
 
 SIZES = ("toy", "small", "large")
 _PACKAGES = ("numpy", "scipy", "numba", "zarr", "numcodecs", "dask")

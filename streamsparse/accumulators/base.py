@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 from streamsparse.kernels.parts import Each, shares
 from streamsparse.sources.base import Array, Interval
+from streamsparse.storing.records import Portable
 
 # What one span contributes; the accumulator that made it knows what it is.
 State: TypeAlias = Any
@@ -82,8 +83,35 @@ class Accumulator(Protocol):
         """Return the result of the merged state."""
         ...
 
+    def pack(self, state: State) -> Portable:
+        """Return a state as arrays, numbers and lists of them, sharing its memory."""
+        ...
 
-class Additive:
+    def unpack(self, packed: Portable) -> State:
+        """Return the state that :meth:`pack` described; it owns the memory."""
+        ...
+
+    def remember(self) -> Portable:
+        """Return a copy of what it knows beside its states, None if it knows nothing."""
+        ...
+
+    def recall(self, memory: Portable) -> None:
+        """Know what :meth:`remember` returned."""
+        ...
+
+
+class Forgetful:
+    """Accumulators that know nothing of one span when they see the next."""
+
+    def remember(self) -> Portable:
+        """Return nothing."""
+        return None
+
+    def recall(self, memory: Portable) -> None:
+        """Do nothing."""
+
+
+class Additive(Forgetful):
     """Accumulators whose states are lists of arrays that add up, and keep nothing in scratch."""
 
     def close_span(self, state: State, each: Each) -> None:
@@ -97,6 +125,14 @@ class Additive:
         """Zero every array."""
         for array in state:
             array.fill(0)
+
+    def pack(self, state: State) -> Portable:
+        """Return the arrays."""
+        return state
+
+    def unpack(self, packed: Portable) -> State:
+        """Return the arrays."""
+        return packed
 
 
 def add_states(into: list[Array], other: list[Array], each: Each) -> None:

@@ -6,10 +6,12 @@ from typing import Protocol
 
 import numpy as np
 
+from streamsparse.accumulators.base import Forgetful
 from streamsparse.accumulators.picks import Picks
 from streamsparse.accumulators.rules import largest
 from streamsparse.kernels.parts import Each
 from streamsparse.sources.base import Array
+from streamsparse.storing.records import Portable
 
 
 class Decider(Protocol):
@@ -17,6 +19,14 @@ class Decider(Protocol):
 
     def choose(self, V: Array, each: Each) -> tuple[Array, Array]:
         """Return (factors, ||v||^2) of columns V (k, w)."""
+        ...
+
+    def remember(self) -> Portable:
+        """Return a copy of what it knows of the columns so far."""
+        ...
+
+    def recall(self, memory: Portable) -> None:
+        """Know what :meth:`remember` returned."""
         ...
 
 
@@ -46,8 +56,16 @@ class PoolChooser:
     def compact(self, picks: Picks, *, is_final: bool) -> None:
         """All stay."""
 
+    def remember(self) -> Portable:
+        """Return what the decider knows."""
+        return self._decider.remember()
 
-class BestRatio:
+    def recall(self, memory: Portable) -> None:
+        """Let the decider know it again."""
+        self._decider.recall(memory)
+
+
+class BestRatio(Forgetful):
     """Keep the columns of largest L(v) / U(v), two diagonal quadratic forms.
 
     Parameters

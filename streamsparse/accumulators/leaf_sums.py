@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streamsparse.accumulators.base import Piece
+from streamsparse.accumulators.base import Forgetful, Piece
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.kernels.parts import Each
 from streamsparse.sources.base import Array
+from streamsparse.storing.records import Portable
 
 
 @dataclass(slots=True)
@@ -24,7 +25,7 @@ class LeafState:
     leaf: int | None = None
 
 
-class LeafSumsAccumulator:
+class LeafSumsAccumulator(Forgetful):
     """Accumulate sum x x^T of all columns and of each leaf of ``leaf_width`` columns.
 
     A leaf is a whole number of spans, so that its sum is made of states that the Gram pass makes
@@ -69,6 +70,15 @@ class LeafSumsAccumulator:
         """Forget all columns."""
         self._gram.clear(state.gram)
         state.sums, state.leaf = {}, None
+
+    def pack(self, state: LeafState) -> Portable:
+        """Return G, the leaves and their sums."""
+        return [state.gram, list(state.sums), list(state.sums.values())]
+
+    def unpack(self, packed: Portable) -> LeafState:
+        """Return the state they were taken from."""
+        gram, leaves, sums = packed
+        return LeafState(gram, dict(zip(leaves, sums, strict=True)))
 
     def finish(self, state: LeafState) -> tuple[Array, dict[int, Array]]:
         """Return (G (n, n), the lower triangle of every leaf's sum, row by row)."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from streamsparse.kernels.parts import Each
 from streamsparse.sources.base import Array
+from streamsparse.storing.records import Portable
 
 # Beside its values a pick is an index, a score, a key and its share of a batch.
 PICK_BYTES = 400
@@ -114,6 +115,14 @@ class Picks:
 class Compacter(Protocol):
     """What drops picks that are no longer wanted."""
 
+    def remember(self) -> Portable:
+        """Return a copy of what it knows of the columns so far, None if it knows nothing."""
+        ...
+
+    def recall(self, memory: Portable) -> None:
+        """Know what :meth:`remember` returned."""
+        ...
+
     def compact(self, picks: Picks, *, is_final: bool) -> None:
         """Drop picks that can no longer be among those kept."""
         ...
@@ -145,6 +154,27 @@ class Picking(Generic[RuleType]):
     def clear(self, state: Picks) -> None:
         """Forget the picks."""
         state.batches = []
+
+    def pack(self, state: Picks) -> Portable:
+        """Return the batches."""
+        return [[b.columns, b.scores, b.keys, b.values] for b in state.batches]
+
+    def unpack(self, packed: Portable) -> Picks:
+        """Return the picks they were taken from."""
+        picks = Picks()
+        for columns, scores, keys, values in packed:
+            # Compressed columns come back as a list.
+            held = tuple(values) if isinstance(values, list) else values
+            picks.batches.append(Batch(columns, scores, keys, held))
+        return picks
+
+    def remember(self) -> Portable:
+        """Return what the rule knows."""
+        return self.rule.remember()
+
+    def recall(self, memory: Portable) -> None:
+        """Let the rule know it again."""
+        self.rule.recall(memory)
 
     def finish(self, state: Picks) -> Picks:
         """Return the picks, in column order."""

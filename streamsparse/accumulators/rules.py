@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from streamsparse.accumulators.base import Forgetful
 from streamsparse.accumulators.picks import Compacter, Picks
 from streamsparse.errors import BudgetTooSmallError
 from streamsparse.sketching.draws import COLUMN_SAMPLE, uniforms
@@ -21,8 +22,8 @@ class Rule(Compacter, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class GivenColumns:
+@dataclass(frozen=True)
+class GivenColumns(Forgetful):
     """Keep the columns whose indices are ``wanted``, sorted and unique."""
 
     wanted: Array
@@ -35,8 +36,8 @@ class GivenColumns:
         """All that are wanted stay."""
 
 
-@dataclass(frozen=True, slots=True)
-class PoissonRule:
+@dataclass(frozen=True)
+class PoissonRule(Forgetful):
     """Keep column j with probability p_j = min(1, rate score_j), independently (THEORY 2.7).
 
     Attributes
@@ -70,8 +71,8 @@ class PoissonRule:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class PriorityRule:
+@dataclass(frozen=True)
+class PriorityRule(Forgetful):
     """Keep the ``count`` + 1 columns of largest score_j / U(j), the last one as the threshold.
 
     Priority sampling (Duffield, Lund, Thorup): an exact size, and with theta the (count + 1)-st

@@ -112,15 +112,6 @@ def check_policies(*, missing: str, nonfinite: str) -> None:
     check_choice("nonfinite", nonfinite, POLICIES["nonfinite"])
 
 
-def refuse_unavailable(**arguments: tuple[object, object]) -> None:
-    """Refuse what this version cannot honour; arguments are name=(given, only value)."""
-    for name, (given, only) in arguments.items():
-        if given != only:
-            raise ParameterError(
-                f"{name}={given!r} is not available in this version; leave it {only!r}"
-            )
-
-
 def check_of_Y_request(
     *,
     beta: float,

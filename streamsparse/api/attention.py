@@ -17,8 +17,9 @@ from streamsparse.methods.exact import gram_pass
 from streamsparse.methods.run import with_planned_layout
 from streamsparse.result import Result
 from streamsparse.running.facts import Facts
-from streamsparse.running.local import Execution, available_threads
+from streamsparse.running.local import Execution
 from streamsparse.running.progress import show_progress
+from streamsparse.running.threads import available_threads
 from streamsparse.sources.base import Array, Source
 from streamsparse.sources.open import open_source as open_any_source
 

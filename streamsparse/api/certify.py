@@ -26,9 +26,10 @@ from streamsparse.methods.products import memory_of, squared_row_norms
 from streamsparse.methods.run import with_planned_layout
 from streamsparse.result import Result
 from streamsparse.running.facts import Facts
-from streamsparse.running.local import Execution, available_threads, one_blas_thread
+from streamsparse.running.local import Execution
 from streamsparse.running.memory import PeakMemory
 from streamsparse.running.progress import show_progress
+from streamsparse.running.threads import available_threads, one_blas_thread
 from streamsparse.sketching.bounds import rows_for_share
 from streamsparse.sketching.draws import sample_rows
 from streamsparse.sources.base import Array, Source

@@ -7,8 +7,8 @@ from typing import Any
 
 from streamsparse import result as results
 from streamsparse.api.access import open_pair
-from streamsparse.api.arguments import check_out, check_policies, check_request
-from streamsparse.api.running import reduce_source
+from streamsparse.api.arguments import check_policies, check_request
+from streamsparse.api.running import Policies, check_destination, reduce_source
 from streamsparse.result import Result
 
 
@@ -27,6 +27,7 @@ def sparsify_pair(
     feature_axis: int = 1,
     out: str | Path | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     progress: str | bool = "auto",
     missing: str = "error",
     nonfinite: str = "error",
@@ -40,8 +41,8 @@ def sparsify_pair(
     ----------
     Q : anything :func:`open_source` takes, shape (queries, d).
     K : the same, shape (keys, d); both dense or both sparse.
-    method, m, epsilon, delta, beta, seed, memory, feature_axis, out, overwrite, progress, missing,
-    nonfinite, s, strict, algorithm :
+    method, m, epsilon, delta, beta, seed, memory, feature_axis, out, overwrite, resume, progress,
+    missing, nonfinite, s, strict, algorithm :
         as for :func:`sparsify`, of the stacked matrix Z = [Q; K].
     target : as for :func:`sparsify`: "attention" is softmax(beta Q K^T) by rows, "entries" are
         those of Q K^T relative to max ||q_i|| max ||k_j||, "spectral" and "regularised" speak of
@@ -84,9 +85,8 @@ def sparsify_pair(
     return reduce_source(
         source,
         request,
-        out=check_out(out),
-        overwrite=overwrite,
+        destination=check_destination(out, overwrite=overwrite, resume=resume),
+        policies=Policies(missing, nonfinite),
         source_paths=[results.path_of(Q, source.above), results.path_of(K, source.below)],
         progress=progress,
-        zero_nonfinite=nonfinite == "zero",
     )

@@ -7,18 +7,13 @@ from typing import Any
 
 from streamsparse import result as results
 from streamsparse.api.access import open_start
-from streamsparse.api.arguments import (
-    check_out,
-    check_policies,
-    check_request,
-    refuse_unavailable,
-)
-from streamsparse.api.running import reduce_source
+from streamsparse.api.arguments import check_policies, check_request
+from streamsparse.api.running import Policies, check_destination, reduce_source
 from streamsparse.methods.auto import make_plan
 from streamsparse.result import Result
 from streamsparse.running.facts import Facts
-from streamsparse.running.local import available_threads
 from streamsparse.running.plan import Plan
+from streamsparse.running.threads import available_threads
 from streamsparse.sources.open import open_source as open_any_source
 
 
@@ -136,7 +131,10 @@ def sparsify(
     feature_axis : 0 or 1, the long axis of X as stored.
     out : path of a Zarr group to write; Y then need not fit in memory ("sketch").
     overwrite : replace an earlier result at ``out``.
-    resume : not available in this version.
+    resume : go on with a run to ``out`` that was interrupted, was killed or failed: the same bits
+        as if nothing had happened. X and everything that decides the bits must be the same; memory
+        and threads may differ. Where that run is complete, its result is returned; where nothing of
+        it is found, it begins.
     progress : "auto" (a bar on stderr if it is a terminal or notebook), True or False.
     missing : "error" or "fill": what to do about absent chunks.
     nonfinite : "error" or "zero": what to do about NaN and infinities.
@@ -165,7 +163,8 @@ def sparsify(
     ------
     StreamSparseError : one of its subclasses, for bad parameters, unreadable or incomplete input,
         NaN or infinity, a budget that is too small (before the first read), an output in the way, a
-        source that changed between two passes.
+        source that changed meanwhile, a store that fails for longer than it is asked again.
+    RunInterrupted : a KeyboardInterrupt: on SIGINT and SIGTERM, within about two seconds.
 
     Notes
     -----
@@ -185,7 +184,6 @@ def sparsify(
     theorem. Batson, Spielman, Srivastava: Twice-Ramanujan Sparsifiers, arXiv 0808.0163, Theorem
     1.3. The constants are those of ``sketching/bounds.py``.
     """
-    refuse_unavailable(resume=(resume, False))
     check_policies(missing=missing, nonfinite=nonfinite)
     request = check_request(
         method=method,
@@ -208,10 +206,9 @@ def sparsify(
     return reduce_source(
         source,
         request,
-        out=check_out(out),
-        overwrite=overwrite,
+        destination=check_destination(out, overwrite=overwrite, resume=resume),
+        policies=Policies(missing, nonfinite),
         source_paths=[results.path_of(X, source)],
         progress=progress,
-        zero_nonfinite=nonfinite == "zero",
         start=begun,
     )

@@ -2,68 +2,225 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from streamsparse import result as results
+from streamsparse.api.arguments import check_flag, check_out
 from streamsparse.dense.certificate import Certificate
-from streamsparse.errors import StreamSparseWarning
+from streamsparse.errors import (
+    OutputExistsError,
+    ParameterError,
+    RunInterrupted,
+    SourceChangedError,
+    StreamSparseWarning,
+)
 from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job, Reduction, Request, Start
 from streamsparse.methods.measuring import certified_error
 from streamsparse.methods.plans import ENTRY_TARGETS
 from streamsparse.methods.run import run_plan
 from streamsparse.result import Result
+from streamsparse.running.checkpoint import PRECIOUS_SECONDS, Checkpoints
 from streamsparse.running.facts import Facts
-from streamsparse.running.local import Execution, available_threads
+from streamsparse.running.interrupts import Interrupts
+from streamsparse.running.local import Execution
 from streamsparse.running.memory import PeakMemory
+from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
+from streamsparse.running.threads import available_threads
+from streamsparse.sketching.run_hash import HASH_VERSION
 from streamsparse.sources.base import Source
-from streamsparse.storing.commit import check_output, staged
-from streamsparse.storing.result_store import ResultWriter
-from streamsparse.units import format_bytes
+from streamsparse.storing.commit import Workplace, check_output, is_complete
+from streamsparse.storing.result_store import ResultWriter, open_result
+from streamsparse.units import format_bytes, format_seconds
+from streamsparse.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where Y goes: ``out`` None keeps it in memory; the other two as for ``sparsify``."""
+
+    out: Path | None
+    overwrite: bool
+    resume: bool
+
+
+def check_destination(out: str | Path | None, *, overwrite: bool, resume: bool) -> Destination:
+    """Return where Y goes; a run can only be resumed where it left something."""
+    if check_flag("resume", resume) and out is None:
+        raise ParameterError("resume goes on with a run that writes to a path: give out")
+    return Destination(check_out(out), check_flag("overwrite", overwrite), resume)
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What to do about absent chunks and about NaN, as for ``sparsify``."""
+
+    missing: str
+    nonfinite: str
 
 
 def reduce_source(
     source: Source,
     request: Request,
     *,
-    out: Path | None,
-    overwrite: bool,
+    destination: Destination,
+    policies: Policies,
     source_paths: list[Path | None],
     progress: str | bool,
-    zero_nonfinite: bool,
     start: Start | None = None,
 ) -> Result:
-    """Plan, run, certify and, where ``out`` is given, commit; warn if epsilon was not met."""
-    started = time.perf_counter()
-    if out is not None:
-        for path in source_paths or [None]:
-            check_output(out, overwrite=overwrite, source_path=path)
-    facts = Facts.of(source)
-    plan = make_plan(facts, request, threads=available_threads())
-    source.verify()
-    if plan.stream.bands > 1:
-        # Rows are uneven: one that does not fit is refused here, before anything is read.
-        source.bands(plan.stream.band_rows, plan.stream.block_bytes)
-    with (
-        PeakMemory() as peak,
-        show_progress(progress, label=plan.method, total=plan.scans * facts.used_bytes) as bar,
-    ):
-        execution = Execution(available_threads(), zero_nonfinite, bar)
-        if out is None:
-            job = Job(source, plan, execution, output=None, start=start)
-            result = _result(job, run_plan(job), started, peak)
-        else:
-            with staged(out, overwrite=overwrite) as temporary:
-                writer = ResultWriter(temporary)
-                job = Job(source, plan, execution, writer, scratch=out.parent, start=start)
-                result = _result(job, run_plan(job), started, peak)
-                results.finish_writing(writer, result)
-            result = results.with_stored(result, out)
+    """Plan, run, certify and, where there is an output, commit; warn if epsilon was not met."""
+    out = destination.out
+    may_be_done = out is not None and destination.resume and is_complete(out)
+    if out is not None and not may_be_done:
+        _check_out(out, destination, source_paths)
+    plan = make_plan(Facts.of(source), request, threads=available_threads())
+    run = _Run(source, plan, policies, start, progress)
+    if out is not None and may_be_done:
+        done = run.finished(out)
+        if done is not None:
+            return done
+        _check_out(out, destination, source_paths)
+    with run.interrupts.watching():
+        result = run.in_memory() if out is None else run.to_disk(out, destination)
     _warn_if_missed(result)
     return result
+
+
+def _check_out(out: Path, destination: Destination, source_paths: list[Path | None]) -> None:
+    for path in source_paths:
+        check_output(out, overwrite=destination.overwrite, source_path=path)
+
+
+class _Run:
+    """One reduction: what is read, how, and what its bits depend on."""
+
+    def __init__(
+        self,
+        source: Source,
+        plan: Plan,
+        policies: Policies,
+        start: Start | None,
+        progress: str | bool,
+    ) -> None:
+        self.interrupts = Interrupts()
+        self._source, self._plan, self._policies = source, plan, policies
+        self._start, self._progress = start, progress
+        self._began = time.perf_counter()
+        # Of what others can write to while it is read: how it was.
+        self._fingerprint = source.fingerprint() if source.is_stored else None
+
+    def in_memory(self) -> Result:
+        """Return the result, Y in memory."""
+        return self._reduce(output=None, scratch=None, checkpoints=None)
+
+    def to_disk(self, out: Path, destination: Destination) -> Result:
+        """Return the result, Y in a group at ``out``; unfinished work is kept beside it."""
+        with Workplace(out).entered() as place:
+            checkpoints = Checkpoints(place.folder, self._identity, check=self.interrupts.check)
+            if destination.resume:
+                checkpoints.recover()
+                self._began -= checkpoints.seconds_before
+            else:
+                _discard(checkpoints, out, overwrite=destination.overwrite)
+            try:
+                with place.staged(overwrite=destination.overwrite) as temporary:
+                    writer = ResultWriter(temporary)
+                    result = self._reduce(writer, place.folder, checkpoints)
+                    results.finish_writing(writer, result, run=self._key())
+            except RunInterrupted as stop:
+                raise _resumable(stop, checkpoints, out) from None
+            except SourceChangedError:
+                # Nothing can be made of sums over a mixture.
+                checkpoints.discard()
+                raise
+            checkpoints.discard()
+        return results.with_stored(result, out)
+
+    def _reduce(
+        self, output: ResultWriter | None, scratch: Path | None, checkpoints: Checkpoints | None
+    ) -> Result:
+        source, plan = self._source, self._plan
+        source.verify()
+        if plan.stream.bands > 1:
+            # Rows are uneven: one that does not fit is refused here, before anything is read.
+            source.bands(plan.stream.band_rows, plan.stream.block_bytes)
+        total = plan.scans * Facts.of(source).used_bytes
+        with (
+            PeakMemory() as peak,
+            show_progress(self._progress, label=plan.method, total=total) as bar,
+        ):
+            execution = Execution(
+                threads=available_threads(),
+                zero_nonfinite=self._policies.nonfinite == "zero",
+                progress=bar,
+                checkpoints=checkpoints,
+                interrupts=self.interrupts,
+            )
+            job = Job(source, plan, execution, output, scratch=scratch, start=self._start)
+            result = _result(job, run_plan(job), self._began, peak)
+        if self._fingerprint not in (None, source.fingerprint()):
+            raise SourceChangedError(
+                f"{source.name} was written to while it was read; reduce it again when nobody "
+                f"writes to it"
+            )
+        return result
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what the bits of Y depend on, by name."""
+        return {
+            "streamsparse": __version__,
+            "hash_version": HASH_VERSION,
+            "source": self._fingerprint or self._source.fingerprint(),
+            **self._plan.identity(),
+            "missing": self._policies.missing,
+            "nonfinite": self._policies.nonfinite,
+            "start": None if self._start is None else self._start.digest(),
+        }
+
+    def _key(self) -> str | None:
+        """Return a digest of the identity where it costs no look at values, else None."""
+        if self._fingerprint is None:
+            return None
+        text = json.dumps(self._identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def finished(self, out: Path) -> Result | None:
+        """Return the result at ``out`` if this very run has made it, before it died."""
+        stored = open_result(out)
+        key = self._key()
+        if key is None or stored.attributes.get("run") != key:
+            return None
+        return results.from_stored(stored)
+
+
+def _discard(checkpoints: Checkpoints, out: Path, *, overwrite: bool) -> None:
+    """Drop what an earlier run has left, unless much work is in it and nobody said so."""
+    seconds = checkpoints.seconds_found()
+    if seconds >= PRECIOUS_SECONDS and not overwrite:
+        raise OutputExistsError(
+            f"an unfinished run of {out} has {format_seconds(seconds)} of work in it; continue it "
+            f"with resume=True (--resume), or begin again with overwrite=True (-f)"
+        )
+    checkpoints.discard()
+
+
+def _resumable(stop: RunInterrupted, checkpoints: Checkpoints, out: Path) -> RunInterrupted:
+    """Return what ended the run, with the way to go on."""
+    text = str(stop)
+    if checkpoints.has_any:
+        text += (
+            f"; what was summed so far is kept beside {out}: the same call with resume=True "
+            f"(--resume) goes on from there"
+        )
+    return RunInterrupted(stop.number, text, has_checkpoint=checkpoints.has_any)
 
 
 def _result(job: Job, reduction: Reduction, started: float, peak: PeakMemory) -> Result:

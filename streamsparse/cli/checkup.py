@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import streamsparse as ss
-from streamsparse.running.local import available_threads
+from streamsparse.running.threads import available_threads
 from streamsparse.storing.files import free_disk_bytes
 from streamsparse.units import format_bytes
 

@@ -7,6 +7,7 @@ import numpy as np
 from streamsparse.kernels.balance import balance_columns
 from streamsparse.kernels.parts import Each, steps
 from streamsparse.sources.base import Array, Interval
+from streamsparse.storing.records import Portable
 
 # lam of THEORY 3.6 in units of 1 / rate^2: the bound on ||E||_F^2 grows by 5 %, and the number of
 # columns stays within sqrt(11 m) of what was asked.
@@ -40,6 +41,15 @@ class Balance:
     def surplus(self) -> float:
         """How many columns more than expected were kept."""
         return float(self._surplus[0])
+
+    def remember(self) -> Portable:
+        """Return a copy of what it knows of the columns so far."""
+        return [self.rate, self.error.copy(), self.surplus]
+
+    def recall(self, memory: Portable) -> None:
+        """Know what :meth:`remember` returned."""
+        self.rate, error, self._surplus[0] = memory
+        self.error[:] = error
 
     def choose(self, V: Array, each: Each) -> tuple[Array, Array]:
         """Decide the next columns V (k, w) in order; return (factors (w,), tau (w,)).

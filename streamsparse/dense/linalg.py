@@ -1,7 +1,7 @@
 """Every LAPACK call of the library, named by what it is for.
 
-Callers hold BLAS to one thread (``running.local.one_blas_thread``): the bits must not depend on how
-many there are.
+Callers hold BLAS to one thread (``running.threads.one_blas_thread``): the bits must not depend on
+how many there are.
 """
 
 from __future__ import annotations

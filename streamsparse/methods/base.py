@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
 
 from streamsparse.dense.certificate import Errors
 from streamsparse.running.local import Execution
@@ -93,6 +96,13 @@ class Start:
     columns: Array
     weights: Array
     known: GramState
+
+    def digest(self) -> str:
+        """Return a digest of the columns, the weights and the X they are of."""
+        found = hashlib.sha256()
+        for values in (self.columns, self.weights, self.known.digest):
+            found.update(np.ascontiguousarray(values).tobytes())
+        return found.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

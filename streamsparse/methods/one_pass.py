@@ -10,6 +10,7 @@ from streamsparse.accumulators.picks import Batch, Picks, densify
 from streamsparse.dense.balance import KEEP_ALL, Balance, rate_for
 from streamsparse.kernels.parts import Each, steps
 from streamsparse.sources.base import Array
+from streamsparse.storing.records import Portable
 
 
 class OnePassChooser:
@@ -56,6 +57,15 @@ class OnePassChooser:
                 )
                 weights *= factors
         picks.keep(picks.scores > 0)
+
+    def remember(self) -> Portable:
+        """Return what the balance knows, and the scale."""
+        return [self._scale, self._balance.remember()]
+
+    def recall(self, memory: Portable) -> None:
+        """Know it again."""
+        self._scale, balance = memory
+        self._balance.recall(balance)
 
     def _lengths(self, batch: Batch) -> Array:
         """Return w ||x||^2 of its columns."""

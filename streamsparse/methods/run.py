@@ -11,8 +11,8 @@ from streamsparse.methods.exact import reduce_exactly
 from streamsparse.methods.sample import reduce_by_sampling
 from streamsparse.methods.select import reduce_by_selecting
 from streamsparse.methods.sketch import reduce_by_sketch
-from streamsparse.running.local import one_blas_thread
 from streamsparse.running.rebucket import by_columns
+from streamsparse.running.threads import one_blas_thread
 
 _METHODS = {
     "exact": reduce_exactly,

@@ -15,7 +15,7 @@ from streamsparse.methods.products import dense_rows
 from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.methods.search import Search
 from streamsparse.methods.select_plan import is_one_pass
-from streamsparse.running.local import worker_threads
+from streamsparse.running.threads import worker_threads
 
 # Below it whitening overflows.
 _LEAST_TRACE = 1e-280

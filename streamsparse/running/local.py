@@ -2,92 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from streamsparse.accumulators.base import Accumulator, State
+from streamsparse.errors import RunInterrupted, StoreError
 from streamsparse.kernels.parts import Each
+from streamsparse.running.checkpoint import Checkpoints, Place
+from streamsparse.running.interrupts import Interrupts
 from streamsparse.running.pieces import cut_pieces, prepare
 from streamsparse.running.progress import Progress
 from streamsparse.running.spans import MergeTree
 from streamsparse.running.stream import Stream
+from streamsparse.running.threads import interruptible, read_ahead, worker_threads
 from streamsparse.sources.base import Block, Interval, Source, SparseBlock
-
-
-def available_threads() -> int:
-    """Return the number of processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _BlasLimit:
-    """BLAS at one thread while anybody needs it: the limit is process-wide, so it is counted."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._limits: threadpool_limits | None = None
-
-    def acquire(self) -> None:
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._limits = threadpool_limits(limits=1)
-
-    def release(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users == 0 and self._limits is not None:
-                self._limits.restore_original_limits()
-                self._limits = None
-
-
-_blas_limit = _BlasLimit()
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS and LAPACK to one thread: entered once around a run, its dense stage included.
-
-    The runner owns every thread: kernels and BLAS calls are serial, so they never compete, and the
-    bits of a product do not depend on the number of threads.
-    """
-    _blas_limit.acquire()
-    try:
-        yield
-    finally:
-        _blas_limit.release()
-
-
-@contextmanager
-def worker_threads(count: int) -> Iterator[Each]:
-    """Give ``each`` on ``count`` threads, BLAS held to one thread meanwhile."""
-    with one_blas_thread(), ThreadPoolExecutor(count) as pool:
-
-        def each(task: Callable[[int], None], number: int) -> None:
-            if count == 1 or number == 1:
-                for k in range(number):
-                    task(k)
-                return
-            lanes = min(count, number)
-
-            def lane(first: int) -> None:
-                for k in range(first, number, lanes):
-                    task(k)
-
-            futures = [pool.submit(lane, first) for first in range(lanes)]
-            wait(futures)
-            for future in futures:
-                future.result()
-
-        yield each
+from streamsparse.storing.records import Portable
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +29,15 @@ class Execution:
     threads : worker threads.
     zero_nonfinite : read NaN and infinities as zero.
     progress : told about every block.
+    checkpoints : where unfinished sums are kept; None keeps none.
+    interrupts : what may ask the pass to end.
     """
 
     threads: int
     zero_nonfinite: bool
     progress: Progress
+    checkpoints: Checkpoints | None = None
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
 
 def run_bands(
@@ -122,99 +56,179 @@ def run_bands(
     """
     n = source.shape[0]
     bands = source.bands(stream.band_rows, stream.block_bytes) if stream.bands > 1 else [(0, n)]
+    keeper = execution.checkpoints
+    scan = 0 if keeper is None else keeper.next_scan()
+
+    def load(band: Interval, columns: Interval) -> Block:
+        block = source.read(band, columns)
+        return prepare(block, by_rows=by_rows, zero=execution.zero_nonfinite)
+
     with worker_threads(execution.threads) as each:
-        for band in bands:
-            made = accumulators(band)
-            intervals = filter(wanted, source.cut(band, stream.block_bytes))
-            blocks = _prefetched(source, stream, band, intervals, execution.zero_nonfinite, by_rows)
-            states = _run_band(
-                blocks, stream.span_width, list(made.values()), each, execution.progress
-            )
-            found = zip(made.items(), states, strict=True)
-            yield band, {name: accumulator.finish(state) for (name, accumulator), state in found}
+        for number, rows in enumerate(bands):
+            made = accumulators(rows)
+            sums = _Sums(list(made.values()), stream.span_width, remembers=keeper is not None)
+            columns = filter(wanted, source.cut(rows, stream.block_bytes))
+            with execution.interrupts.deferred():
+                band = _Band(rows, Place(scan, number), sums)
+                _fill(band, columns, load, stream, execution, each)
+            yield rows, sums.results(made)
 
 
-def _run_band(
-    blocks: Iterator[Block],
-    span_width: int,
-    accumulators: Sequence[Accumulator],
-    each: Each,
-    progress: Progress,
-) -> list[State]:
-    """Return the merged states of one band.
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """One band of a pass: its rows, where it stands in the run, what is summed of it."""
 
-    Blocks are read ahead by their own threads and used in column order; the states of the spans are
-    merged by the fixed tree. The result depends on the data and the span width only.
-    """
-    trees = [MergeTree(accumulator.merge) for accumulator in accumulators]
-    states = [accumulator.start() for accumulator in accumulators]
-    current = 0
-    for block in blocks:
-        for span, piece in cut_pieces(block, span_width):
-            while current < span:
-                states = _close_span(accumulators, trees, states, each)
-                current += 1
-            for accumulator, state in zip(accumulators, states, strict=True):
-                accumulator.update(state, piece, each)
-        progress.advance(_nbytes(block))
-        # Let go before the next block is waited for: the plan counts every block held.
-        del block, piece
-    _close_span(accumulators, trees, states, each, last=True)
-    return [tree.result(each) for tree in trees]
+    rows: Interval
+    place: Place
+    sums: _Sums
 
 
-def _close_span(
-    accumulators: Sequence[Accumulator],
-    trees: list[MergeTree],
-    states: list[State],
-    each: Each,
-    *,
-    last: bool = False,
-) -> list[State]:
-    """Merge the states of a finished span and return zero states for the next one."""
-    fresh: list[State] = []
-    for accumulator, tree, state in zip(accumulators, trees, states, strict=True):
-        accumulator.close_span(state, each)
-        free = tree.push(state, each)
-        if last:
-            continue
-        if free is None:
-            fresh.append(accumulator.start())
-        else:
-            accumulator.clear(free)
-            fresh.append(free)
-    return fresh
-
-
-def _prefetched(
-    source: Source,
-    stream: Stream,
-    band: Interval,
+def _fill(
+    band: _Band,
     intervals: Iterable[Interval],
-    zero: bool,
-    by_rows: bool,
-) -> Iterator[Block]:
-    """Yield the prepared blocks of a band in the order given, reading ``in_flight - 1`` ahead."""
-
-    def load(columns: Interval) -> Block:
-        return prepare(source.read(band, columns), by_rows=by_rows, zero=zero)
-
-    ahead = stream.in_flight - 1
-    if ahead == 0:
-        yield from map(load, intervals)
+    load: Callable[[Interval, Interval], Block],
+    stream: Stream,
+    execution: Execution,
+    each: Each,
+) -> None:
+    """Sum all columns of a band, from where an earlier run was ended if there was one."""
+    sums, place, keeper = band.sums, band.place, execution.checkpoints
+    if keeper is not None and (kept := keeper.find(place)) is not None:
+        sums.restore(kept)
+    if sums.is_complete:
         return
-    pending: deque[Future[Block]] = deque()
-    with ThreadPoolExecutor(min(ahead, available_threads())) as readers:
-        try:
-            for columns in intervals:
-                pending.append(readers.submit(load, columns))
-                if len(pending) > ahead:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+    check = execution.interrupts.check
+    careful = interruptible(each, check)
+    left = (columns for columns in intervals if columns[1] > sums.first_column)
+    try:
+        for block in read_ahead(
+            lambda columns: load(band.rows, columns),
+            left,
+            ahead=stream.in_flight - 1,
+            check=check,
+        ):
+            sums.add(block, careful, each)
+            execution.progress.advance(_nbytes(block))
+            # Let go before the next block is waited for: the plan counts every block held.
+            del block
+            if keeper is not None:
+                keeper.offer(place, sums)
+    except (RunInterrupted, StoreError):
+        if keeper is not None:
+            keeper.salvage(place, sums)
+        raise
+    sums.complete(each)
+    if keeper is not None:
+        keeper.complete(place, sums)
+
+
+class _Sums:
+    """What is summed of one band: the merged states of all finished spans, and of the one in hand.
+
+    Blocks come in column order; the states of the spans are merged by the fixed tree. The result
+    depends on the data and the span width only.
+
+    Parameters
+    ----------
+    remembers : keep a copy of what accumulators remember, as it was when the last span ended.
+    """
+
+    def __init__(
+        self, accumulators: Sequence[Accumulator], span_width: int, *, remembers: bool
+    ) -> None:
+        self._accumulators, self._width, self._remembers = accumulators, span_width, remembers
+        self._trees = [MergeTree(accumulator.merge) for accumulator in accumulators]
+        self._states = [accumulator.start() for accumulator in accumulators]
+        self._memories = self._remember()
+        self.span = 0
+        self.is_complete = False
+
+    @property
+    def first_column(self) -> int:
+        """Of the span in hand: all before are in finished spans."""
+        return self.span * self._width
+
+    def add(self, block: Block, careful: Each, steady: Each) -> None:
+        """Add the columns of a block that are not in finished spans.
+
+        ``careful`` may raise at any time: only the span in hand is lost then. ``steady`` does not.
+        """
+        for span, piece in cut_pieces(block, self._width):
+            if span < self.span:
+                continue
+            while self.span < span:
+                self._close(steady, last=False)
+                self.span += 1
+            for accumulator, state in zip(self._accumulators, self._states, strict=True):
+                accumulator.update(state, piece, careful)
+
+    def _close(self, each: Each, *, last: bool) -> None:
+        """Merge the states of the span in hand, and put zero states in their place."""
+        fresh: list[State] = []
+        for accumulator, tree, state in zip(
+            self._accumulators, self._trees, self._states, strict=True
+        ):
+            accumulator.close_span(state, each)
+            free = tree.push(state, each)
+            if last:
+                continue
+            if free is None:
+                fresh.append(accumulator.start())
+            else:
+                accumulator.clear(free)
+                fresh.append(free)
+        self._states = fresh
+        self._memories = self._remember()
+
+    def complete(self, each: Each) -> None:
+        """Close the last span, and merge everything."""
+        self._close(each, last=True)
+        self._states = [tree.result(each) for tree in self._trees]
+        self._trees = []
+        self.is_complete = True
+
+    def results(self, made: Mapping[str, Accumulator]) -> dict[str, Any]:
+        """Return what each accumulator found, by name."""
+        assert self.is_complete
+        states, self._states = self._states, []
+        return {
+            name: accumulator.finish(state)
+            for (name, accumulator), state in zip(made.items(), states, strict=True)
+        }
+
+    def _remember(self) -> list[Portable]:
+        if not self._remembers:
+            return []
+        return [accumulator.remember() for accumulator in self._accumulators]
+
+    def save(self) -> Portable:
+        """Return everything of the finished spans; nothing is copied."""
+        kept = []
+        for k, accumulator in enumerate(self._accumulators):
+            levels = [self._states[k]] if self.is_complete else self._trees[k].levels
+            counts = [1] if self.is_complete else self._trees[k].counts
+            packed = [None if level is None else accumulator.pack(level) for level in levels]
+            kept.append([packed, counts])
+        return {
+            "span": self.span,
+            "is_complete": self.is_complete,
+            "sums": kept,
+            "memories": self._memories,
+        }
+
+    def restore(self, saved: Portable) -> None:
+        """Become what :meth:`save` has described."""
+        self.span, self.is_complete = saved["span"], saved["is_complete"]
+        for k, (packed, counts) in enumerate(saved["sums"]):
+            accumulator = self._accumulators[k]
+            levels = [None if level is None else accumulator.unpack(level) for level in packed]
+            if self.is_complete:
+                self._states[k] = levels[0]
+            else:
+                self._trees[k].levels, self._trees[k].counts = levels, counts
+        for accumulator, memory in zip(self._accumulators, saved["memories"], strict=True):
+            accumulator.recall(memory)
+        self._memories = saved["memories"]
 
 
 def _nbytes(block: Block) -> int:

@@ -9,6 +9,24 @@ from streamsparse.running.stream import Stream
 from streamsparse.sketching.run_hash import Hash
 from streamsparse.units import format_bytes, format_seconds
 
+# Of a plan: names, and how X is read within the memory there is. The bits do not depend on it.
+_NO_MATTER = {
+    "source",
+    "why",
+    "promise",
+    "promise_kind",
+    "memory_budget",
+    "seconds",
+    "block_bytes",
+    "blocks",
+    "in_flight",
+    "rebucket",
+    "temporary_disk_bytes",
+    "passes",
+    "bytes_to_read",
+    "peak_memory_bytes",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -88,6 +106,11 @@ class Plan:
         stream = Stream(**{name: value for name, value in values.items() if name in names})
         rest = {name: value for name, value in values.items() if name not in names}
         return cls(**rest, stream=stream)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what of the plan decides bits, or how sums are kept, by name."""
+        values = self.to_dict()
+        return {name: value for name, value in values.items() if name not in _NO_MATTER}
 
     def describe_columns(self) -> str:
         """Return how many columns Y will have, and out of what they are made."""

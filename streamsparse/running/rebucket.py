@@ -42,9 +42,14 @@ class BucketSource:
         self.opening_passes = 0
         self.entry_bytes = self.clipped_entry_bytes = source.entry_bytes
         self.integrity = source.integrity
+        self.is_stored = source.is_stored
         self._source = source
         self._buckets = buckets
         self._width = width
+
+    def fingerprint(self) -> str:
+        """Return that of the source."""
+        return self._source.fingerprint()
 
     def feature_digest(self) -> str | None:
         """Return that of the source: the columns are the same."""

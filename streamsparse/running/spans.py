@@ -58,36 +58,40 @@ class MergeTree:
     Parameters
     ----------
     merge : adds its second state, of later columns, to its first.
+
+    Attributes
+    ----------
+    levels, counts : the partial state of each level, and of how many children it is the sum.
     """
 
     def __init__(self, merge: Callable[[State, State, Each], None]) -> None:
         self._merge = merge
-        self._levels: list[State | None] = []
-        self._counts: list[int] = []
+        self.levels: list[State | None] = []
+        self.counts: list[int] = []
 
     def push(self, state: State, each: Each) -> State | None:
         """Add the state of the next span; return a state that is free to be cleared, if any."""
         free: State | None = None
-        for level in range(len(self._levels) + 1):
-            if level == len(self._levels):
-                self._levels.append(None)
-                self._counts.append(0)
-            held = self._levels[level]
+        for level in range(len(self.levels) + 1):
+            if level == len(self.levels):
+                self.levels.append(None)
+                self.counts.append(0)
+            held = self.levels[level]
             if held is None:
-                self._levels[level], self._counts[level] = state, 1
+                self.levels[level], self.counts[level] = state, 1
                 break
             self._merge(held, state, each)
-            self._counts[level] += 1
+            self.counts[level] += 1
             free = state
-            if self._counts[level] < ARITY:
+            if self.counts[level] < ARITY:
                 break
-            state, self._levels[level] = held, None
+            state, self.levels[level] = held, None
         return free
 
     def result(self, each: Each) -> State:
         """Return the sum of all states: what is left on each level, from the leaves up."""
         total: State | None = None
-        for held in self._levels:
+        for held in self.levels:
             if held is None:
                 continue
             if total is not None:

@@ -229,6 +229,11 @@ def _refuse_foreign(target: Path) -> None:
         )
 
 
+def is_complete(path: Path) -> bool:
+    """Whether there is a complete result of ours at ``path``."""
+    return read_marker(path) is not None
+
+
 def read_marker(path: Path) -> dict[str, Any] | None:
     """Return the attributes of the result group at ``path``, None if there is no complete one."""
     try:

@@ -15,8 +15,8 @@ from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
 from streamsparse.errors import NonFiniteError
-from streamsparse.running.local import worker_threads
 from streamsparse.running.pieces import prepare
+from streamsparse.running.threads import worker_threads
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.array import ArraySource
 from streamsparse.sources.base import as_block_dtype

@@ -10,7 +10,7 @@ import reference
 import strategies
 from drivers import accumulate
 from streamsparse.accumulators.digest import DigestAccumulator
-from streamsparse.running.local import worker_threads
+from streamsparse.running.threads import worker_threads
 
 N, D = 40, 700
 

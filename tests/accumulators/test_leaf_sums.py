@@ -11,7 +11,7 @@ import tolerances
 from drivers import accumulate, block_dtype, serial
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.leaf_sums import LeafState, LeafSumsAccumulator
-from streamsparse.running.local import worker_threads
+from streamsparse.running.threads import worker_threads
 
 SPAN = 64
 STORAGES = [np.asarray, scipy.sparse.csr_array, scipy.sparse.csc_array]

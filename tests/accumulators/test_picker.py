@@ -18,7 +18,7 @@ from streamsparse.accumulators.rules import (
     priority_slack,
 )
 from streamsparse.errors import BudgetTooSmallError
-from streamsparse.running.local import worker_threads
+from streamsparse.running.threads import worker_threads
 from streamsparse.sketching.draws import COLUMN_SAMPLE
 
 N, D, T = 20, 3000, 6

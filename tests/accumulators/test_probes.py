@@ -10,7 +10,7 @@ import strategies
 import tolerances
 from drivers import accumulate, block_dtype
 from streamsparse.accumulators.probes import ProbesAccumulator
-from streamsparse.running.local import worker_threads
+from streamsparse.running.threads import worker_threads
 from streamsparse.sketching.draws import PROBES, normals
 
 

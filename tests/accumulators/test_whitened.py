@@ -10,7 +10,7 @@ import strategies
 import tolerances
 from drivers import accumulate, block_dtype, dense_values
 from streamsparse.accumulators.whitened import WhitenedPicker
-from streamsparse.running.local import worker_threads
+from streamsparse.running.threads import worker_threads
 
 N, D, K = 20, 1500, 15
 WIDTH = 256

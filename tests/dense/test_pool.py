@@ -7,7 +7,7 @@ import strategies
 import tolerances
 from drivers import serial
 from streamsparse.dense.pool import Pool
-from streamsparse.running.local import worker_threads
+from streamsparse.running.threads import worker_threads
 
 EPS = np.finfo(np.float64).eps
 
