@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse
 
 from streamsparse.api.arguments import check_request
+from streamsparse.errors import StoreError
 from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job
 from streamsparse.running.facts import Facts
@@ -127,3 +128,21 @@ def flip_byte(path, position):
     content = bytearray(path.read_bytes())
     content[position] ^= 1
     path.write_bytes(content)
+
+
+class Failing:
+    """A source whose store fails after a number of reads, once."""
+
+    def __init__(self, source, *, after):
+        self._source, self._left = source, after
+        self.reads = []
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    def read(self, rows, columns):
+        if self._left == 0:
+            raise StoreError("the store is gone")
+        self._left -= 1
+        self.reads.append((rows, columns))
+        return self._source.read(rows, columns)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from streamsparse.errors import (
     ParameterError,
     RunInterrupted,
     SourceChangedError,
+    StoreError,
     StreamSparseWarning,
 )
 from streamsparse.methods.auto import make_plan
@@ -33,7 +35,7 @@ from streamsparse.running.local import Execution
 from streamsparse.running.memory import PeakMemory
 from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
-from streamsparse.running.threads import available_threads
+from streamsparse.running.threads import available_threads, nothing_ends_it
 from streamsparse.sketching.run_hash import HASH_VERSION
 from streamsparse.sources.base import Source
 from streamsparse.storing.commit import Workplace, check_output, is_complete
@@ -141,7 +143,9 @@ class _Run:
                 # Nothing can be made of sums over a mixture.
                 checkpoints.discard()
                 raise
-            checkpoints.discard()
+            # Y is there: what is left over is swept by the next run, if not now.
+            with suppress(StoreError):
+                checkpoints.discard()
         return results.with_stored(result, out)
 
     def _reduce(
@@ -198,6 +202,8 @@ class _Run:
         key = self._key()
         if key is None or stored.attributes.get("run") != key:
             return None
+        with Workplace(out).entered() as place:
+            Checkpoints(place.folder, self._identity, check=nothing_ends_it).discard()
         return results.from_stored(stored)
 
 

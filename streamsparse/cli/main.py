@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -10,32 +11,43 @@ from typing import Any, TextIO
 
 import click
 
-from streamsparse import StreamSparseError, StreamSparseWarning, __version__
+from streamsparse import RunInterrupted, StreamSparseError, StreamSparseWarning, __version__
 from streamsparse.cli.demo import demo
 from streamsparse.cli.doctor import doctor
 from streamsparse.cli.inspect import certify, info
 from streamsparse.cli.reduce import plan, reduce
+from streamsparse.cli.stopping import resume_line, status_of, within_two_seconds
 from streamsparse.cli.transform import transform
 
 _FAILED = 1
-# What a shell reports for a process that SIGINT ended: 128 + 2.
-_INTERRUPTED = 130
+_WORDS = "streamsparse.words"
 
 
 class Commands(click.Group):
     """A group whose commands end with one line on stderr instead of a traceback."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words of the command line, to say how it goes on."""
+        ctx.meta[_WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; anything it raises becomes a line and an exit status."""
         try:
-            with _warnings_as_lines():
+            with _warnings_as_lines(), within_two_seconds(ctx.meta[_WORDS]):
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             # The terminal has just echoed ^C, and a progress bar may stand on the line.
-            click.echo("\nstreamsparse: interrupted", err=True)
-            ctx.exit(_INTERRUPTED)
+            click.echo("\nstreamsparse: interrupted", err=True, nl=False)
+            if isinstance(stop, RunInterrupted) and stop.has_checkpoint:
+                line = resume_line(ctx.meta[_WORDS])
+                click.echo(
+                    f"; what was summed so far is kept, go on with\n  {line}", err=True, nl=False
+                )
+            click.echo(err=True)
+            ctx.exit(status_of(getattr(stop, "number", signal.SIGINT)))
         except Exception as error:
             if ctx.params.get("debug"):
                 click.echo("".join(traceback.format_exception(error)), err=True, nl=False)

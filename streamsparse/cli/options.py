@@ -174,7 +174,7 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
         "resume",
         "--resume",
         is_flag=True,
-        help="Continue a killed run (not available in this version).",
+        help="Go on with a run to OUT that was interrupted, was killed or failed.",
     ),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
 from streamsparse.running.pieces import prepare
 from streamsparse.running.stream import Stream
+from streamsparse.running.threads import read_ahead
 from streamsparse.sources.base import Array, Block, DenseBlock, Interval, Source
 
 
@@ -28,10 +30,8 @@ def hold_sample(source: Source, stream: Stream, sample: Array, *, zero: bool) ->
     for start in np.unique(sample // unit * unit).tolist():
         band = (start, min(start + unit, n))
         chosen = sample[(sample >= band[0]) & (sample < band[1])] - start
-        picked = [
-            _pick_rows(prepare(source.read(band, columns), by_rows=True, zero=zero), chosen)
-            for columns in source.cut(band, stream.block_bytes)
-        ]
+        load = partial(_load_rows, source, band, chosen, zero)
+        picked = list(read_ahead(load, source.cut(band, stream.block_bytes), ahead=0))
         for parts in zip(*picked, strict=True):
             if isinstance(parts[0], tuple):
                 indices, data = zip(*parts, strict=True)
@@ -43,6 +43,12 @@ def hold_sample(source: Source, stream: Stream, sample: Array, *, zero: bool) ->
     indptr = np.cumsum([0, *(indices.size for indices, _ in sparse)])
     joined = tuple(np.concatenate(arrays) for arrays in zip(*sparse, strict=True))
     return HeldSample(dense=None, sparse=(indptr, joined[0], joined[1]), count=sample.size)
+
+
+def _load_rows(
+    source: Source, band: Interval, rows: Array, zero: bool, columns: Interval
+) -> list[Any]:
+    return _pick_rows(prepare(source.read(band, columns), by_rows=True, zero=zero), rows)
 
 
 def _pick_rows(block: Block, rows: Array) -> list[Any]:

@@ -247,7 +247,8 @@ def _needs(facts: Facts, sizes: Sizes, *, scans: int, one_pass: bool) -> Needs:
     chosen = 3 * 8 * n * sizes.most + 4 * 8 * n * 1024
     return Needs(
         state_cells=n + LANES + 1,
-        band_cells=STACK_CELLS + 6 * n,
+        # A copy of what the chooser knew when the last span ended is among them.
+        band_cells=STACK_CELLS + 7 * n,
         kept_cells=1,
         result_cells=0,
         scratch_bytes=8 * STACK_BYTES + kept,

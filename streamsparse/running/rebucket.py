@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from streamsparse.running.pieces import prepare
 from streamsparse.running.stream import Stream
+from streamsparse.running.threads import read_ahead
 from streamsparse.sources.base import (
     Array,
     Block,
@@ -133,12 +135,17 @@ def _fill(source: Source, stream: Stream, folder: Path) -> Iterator[Source]:
         buckets = SparseBuckets(path, source.shape, dtype, width, buffer_bytes=size)
     try:
         for band in source.bands(n, stream.block_bytes):
-            for columns in source.cut(band, stream.block_bytes):
-                block = prepare(source.read(band, columns), by_rows=True, zero=False)
+            for block in read_ahead(
+                partial(_load, source, band), source.cut(band, stream.block_bytes), ahead=0
+            ):
                 _put(buckets, block)
         yield BucketSource(source, buckets, width)
     finally:
         buckets.close()
+
+
+def _load(source: Source, band: Interval, columns: Interval) -> Block:
+    return prepare(source.read(band, columns), by_rows=True, zero=False)
 
 
 def _put(buckets: DenseBuckets | SparseBuckets, block: Block) -> None:

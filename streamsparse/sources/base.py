@@ -152,7 +152,7 @@ class SourceMixin:
         return str(getattr(self, "shape", None))
 
     opening_passes: int = 0
-    is_stored: bool = False
+    is_stored: bool = True
     entry_bytes: int = 0
     clipped_entry_bytes: int = 0
 

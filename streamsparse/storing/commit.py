@@ -134,7 +134,9 @@ class Workplace:
             raise
         fsync_directory(self.target.parent)
         if is_replaced:
-            remove_tree(self._replaced)
+            # The new one is there: the next to enter removes the old one, if this does not.
+            with suppress(StoreError):
+                remove_tree(self._replaced)
 
     def _move_in(self, *, overwrite: bool) -> bool:
         """Rename the result to the target; return whether something was replaced."""

@@ -132,7 +132,7 @@ def fsync_directory(path: Path) -> None:
 
 def _fsync(path: Path, flags: int) -> None:
     with reporting("syncing", path):
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, flags, 0)
         try:
             os.fsync(descriptor)
         finally:

@@ -34,6 +34,7 @@ _DIGEST_BYTES = 32
 _MOST_HEADER_BYTES = 1 << 26
 # What is hashed, read and written between two looks at whether to stop.
 _STEP_BYTES = 16 << 20
+_JOINED_BYTES = 1 << 20
 
 
 class DamagedRecordError(Exception):
@@ -76,15 +77,15 @@ def _write(path: Path, facts: Portable, body: Portable, check: Callable[[], None
     described["arrays"] = [[array.dtype.str, list(array.shape)] for array in arrays]
     header = json.dumps(described).encode()
     digest, position = hashlib.sha256(), 0
+    start = _MAGIC + len(header).to_bytes(_LENGTH_BYTES, "little") + header
+    parts = [memoryview(start), *(as_bytes(np.ascontiguousarray(array)) for array in arrays)]
     file = PositionedFile(path)
     try:
-        start = _MAGIC + len(header).to_bytes(_LENGTH_BYTES, "little") + header
-        for part in (np.frombuffer(start, np.uint8), *arrays):
-            for step in _steps(as_bytes(np.ascontiguousarray(part))):
-                check()
-                digest.update(step)
-                file.write(np.frombuffer(step, np.uint8), position)
-                position += len(step)
+        for step in _steps(parts):
+            check()
+            digest.update(step)
+            file.write(np.frombuffer(step, np.uint8), position)
+            position += len(step)
         file.write(np.frombuffer(digest.digest(), np.uint8), position)
         file.sync()
     finally:
@@ -92,9 +93,18 @@ def _write(path: Path, facts: Portable, body: Portable, check: Callable[[], None
     return digest.digest()
 
 
-def _steps(view: memoryview) -> Iterator[memoryview]:
-    for start in range(0, len(view), _STEP_BYTES):
-        yield view[start : start + _STEP_BYTES]
+def _steps(parts: list[memoryview]) -> Iterator[memoryview | bytearray]:
+    """Yield all bytes in order: short parts put together, long ones cut."""
+    small = bytearray()
+    for part in parts:
+        if len(small) + len(part) <= _JOINED_BYTES:
+            small += part
+            continue
+        yield small
+        small = bytearray()
+        for start in range(0, len(part), _STEP_BYTES):
+            yield part[start : start + _STEP_BYTES]
+    yield small
 
 
 def _verify(path: Path, expected: bytes, check: Callable[[], None]) -> None:
@@ -152,6 +162,7 @@ def read_record(path: Path) -> Portable:
             file.read_into(array, position)
             digest.update(as_bytes(array))
             position += array.nbytes
+            arrays.append(array)
         stored = np.empty(_DIGEST_BYTES, np.uint8)
         if position + stored.size != file.size:
             raise DamagedRecordError(f"{path} is cut short, or goes on after its end")

@@ -132,13 +132,6 @@ def test_cli__defaults_are_those_of_the_python_functions(command, function):
     assert shared
 
 
-@pytest.mark.parametrize("source", ["X.npy"], indirect=True)
-def test_cli__resume_is_refused_by_the_library(run, source):
-    result = run("reduce", source, "Y.zarr", "--resume")
-    assert result.exit_code == 1
-    assert "resume" in result.stderr
-
-
 def test_cli__numbers_that_json_lacks_become_null(capsys):
     from streamsparse.cli.options import print_json
 

@@ -41,7 +41,7 @@ def test_merge_tree__holds_at_most_one_state_per_level_and_the_leaf(spans):
     most = 1
     for _ in range(spans):
         free = tree.push([np.ones((1, 1))], serial)
-        held = sum(state is not None for state in tree._levels)
+        held = sum(state is not None for state in tree.levels)
         alive = held + 1
         most = max(most, alive - (free is None))
     assert most <= tree_depth(spans) + 1

@@ -1,11 +1,14 @@
+import errno
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from streamsparse.errors import OutputExistsError, StoreError
-from streamsparse.storing import commit
-from streamsparse.storing.commit import check_output, staged
+from streamsparse.errors import OutputBusyError, OutputExistsError, StoreError
+from streamsparse.storing import commit, files
+from streamsparse.storing.commit import Workplace, check_output, staged
 from streamsparse.storing.result_store import ResultWriter
 
 
@@ -193,3 +196,76 @@ def test_check_output__refuses_to_touch_the_source(tmp_path, target, source, wor
 def test_check_output__missing_parent_is_named(tmp_path):
     with pytest.raises(StoreError, match=r"nowhere is not a directory"):
         check_output(tmp_path / "nowhere" / "out", overwrite=False, source_path=None)
+
+
+def test_workplace__is_beside_the_target_and_gone_when_nothing_is_in_it(tmp_path):
+    with Workplace(tmp_path / "out").entered() as place:
+        assert place.folder == tmp_path / ".out.unfinished"
+        assert place.folder.is_dir()
+    assert os.listdir(tmp_path) == []
+
+
+def test_workplace__keeps_what_can_be_continued(tmp_path):
+    with Workplace(tmp_path / "out").entered() as place:
+        (place.folder / "checkpoint-a").write_text("work")
+        put(place.folder / "result", "half")
+    assert sorted(os.listdir(place.folder)) == ["checkpoint-a", "lock"]
+    with Workplace(tmp_path / "out").entered():
+        (place.folder / "checkpoint-a").unlink()
+    assert os.listdir(tmp_path) == []
+
+
+def test_workplace__lets_one_in_at_a_time(tmp_path):
+    with Workplace(tmp_path / "out").entered():
+        with (
+            pytest.raises(OutputBusyError, match="is locked"),
+            Workplace(tmp_path / "out").entered(),
+        ):
+            pass
+        # Another target is another place.
+        with Workplace(tmp_path / "other").entered():
+            pass
+    with Workplace(tmp_path / "out").entered():
+        pass
+
+
+def test_workplace__lets_one_process_in_at_a_time(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from streamsparse.storing.commit import Workplace\n"
+        "with Workplace(Path(sys.argv[1])).entered(): print('in', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"in\n"
+        with pytest.raises(OutputBusyError), Workplace(tmp_path / "out").entered():
+            pass
+        # A killed process holds nothing.
+        child.kill()
+    with Workplace(tmp_path / "out").entered():
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_workplace__brings_back_what_was_being_replaced_when_a_process_died(tmp_path, is_moved):
+    target, place = tmp_path / "out", Workplace(tmp_path / "out")
+    place.folder.mkdir()
+    put(place.folder / "replaced", "old")
+    if is_moved:
+        put(target, "new")
+    put(place.folder / "result", "half")
+    (place.folder / "partial-checkpoint-a").write_text("half")
+    with place.entered():
+        assert (target / "file").read_text() == ("new" if is_moved else "old")
+        assert os.listdir(place.folder) == ["lock"]
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_workplace__survives_a_file_system_without_locks(tmp_path, monkeypatch):
+    def no_locks(descriptor, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", no_locks)
+    with Workplace(tmp_path / "out").entered():
+        pass
+    assert os.listdir(tmp_path) == []

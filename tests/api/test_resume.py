@@ -1,0 +1,288 @@
+"""A run that was ended goes on: with the same bits, and without making again what was kept."""
+
+import os
+import signal
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import streamsparse as ss
+from drivers import Failing
+from streamsparse.running import checkpoint, spans, stream
+from streamsparse.storing.commit import Workplace
+from streamsparse.storing.records import read_facts
+
+N, D = 12, 6000
+RUNS = {
+    "exact": ("dense", {}),
+    "sketch": ("dense", {"m": 32}),
+    "sketch to an epsilon": ("dense", {"epsilon": 0.5, "target": "entries"}),
+    "sketch of rows": ("rows", {"m": 32, "memory": "206 MiB"}),
+    "sample": ("columns", {"m": 40}),
+    "select": ("dense", {"m": 40, "algorithm": "balance"}),
+    "select columns": ("columns", {"m": 40, "algorithm": "bss"}),
+    "select in one pass": ("dense", {"m": 40, "algorithm": "balance", "target": "entries"}),
+    "select sparse in one pass": (
+        "columns",
+        {"m": 40, "algorithm": "balance", "target": "entries"},
+    ),
+}
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """Many spans and blocks of a small matrix, kept as soon as they can be."""
+    monkeypatch.setattr(spans, "_MIN_WIDTH", 256)
+    monkeypatch.setattr(stream, "_MAX_BLOCK_BYTES", 32 << 10)
+    monkeypatch.setattr(stream, "_GOOD_BLOCK_BYTES", 32 << 10)
+    monkeypatch.setattr(checkpoint, "INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "WORTH_KEEPING_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "_SHARE_OF_TIME", 1e9)
+
+
+@pytest.fixture(scope="module")
+def matrices(tmp_path_factory):
+    rng = np.random.default_rng(1)
+    dense = rng.standard_normal((N, D)).astype(np.float32)
+    sparse = scipy.sparse.random_array((N, D), density=0.3, rng=rng)
+    path = tmp_path_factory.mktemp("resume") / "rows.npy"
+    np.save(path, rng.integers(-9, 9, (2000, 1500)).astype(np.int8))
+    return {"dense": dense, "columns": sparse.tocsc(), "rows": path}
+
+
+def reduce(X, name, out, **changes):
+    method, options = name.split()[0], RUNS[name][1] | changes
+    return ss.sparsify(X, method, out=out, progress=False, **options)
+
+
+def bits(result):
+    Y = result.Y.toarray() if scipy.sparse.issparse(result.Y) else result.Y[:]
+    columns = () if result.columns is None else tuple(result.columns.tolist())
+    weights = b"" if result.weights is None else result.weights.tobytes()
+    return Y.tobytes(), columns, weights
+
+
+def kept(out):
+    return sorted(path.name for path in Workplace(out).folder.glob("[cp]*"))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_resume__goes_on_with_the_same_bits_from_wherever_it_ended(
+    tmp_path, narrow, matrices, name
+):
+    source = ss.open_source(matrices[RUNS[name][0]])
+    whole = Failing(source, after=-1)
+    first = reduce(whole, name, tmp_path / "whole.zarr")
+    expected, total = bits(first), len(whole.reads)
+    assert total > 5
+    # The blocks of one span and those read ahead are read again.
+    width = max(stop - start for _, (start, stop) in whole.reads)
+    again = -(-first.plan.stream.span_width // width) + first.plan.stream.in_flight
+    for after in range(1, total, max(1, total // 5)):
+        out = tmp_path / f"{after}.zarr"
+        with pytest.raises(ss.StoreError, match="gone"):
+            reduce(Failing(source, after=after), name, out)
+        assert not out.exists()
+        resumed = Failing(source, after=-1)
+        assert bits(reduce(resumed, name, out, resume=True)) == expected
+        assert len(resumed.reads) <= total - after + again
+        assert not Workplace(out).folder.exists()
+
+
+def test_resume__begins_where_nothing_was_kept_and_returns_what_is_done(tmp_path, matrices):
+    np.save(tmp_path / "x.npy", matrices["dense"])
+    out = tmp_path / "Y.zarr"
+    first = reduce(tmp_path / "x.npy", "sketch", out, resume=True)
+    changed = os.stat(out / "zarr.json").st_mtime_ns
+    again = reduce(tmp_path / "x.npy", "sketch", out, resume=True)
+    assert bits(again) == bits(first)
+    assert os.stat(out / "zarr.json").st_mtime_ns == changed
+    with pytest.raises(ss.OutputExistsError):
+        reduce(tmp_path / "x.npy", "sketch", out, resume=True, seed=1)
+    other = reduce(tmp_path / "x.npy", "sketch", out, resume=True, seed=1, overwrite=True)
+    assert bits(other) != bits(first)
+
+
+def fail(X, name, out, **changes):
+    with pytest.raises(ss.StoreError):
+        reduce(Failing(ss.open_source(X), after=6), name, out, **changes)
+    assert kept(out)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"seed": 1}, "seed = 0, this one 1"),
+        ({"m": 31}, "m = 32, this one 31"),
+        ({"s": 4}, "s = 8, this one 4"),
+        ({"beta": 2.0}, "beta = 1.0, this one 2.0"),
+        ({"nonfinite": "zero"}, "nonfinite = 'error', this one 'zero'"),
+        ({"missing": "fill"}, "missing = 'error', this one 'fill'"),
+        ({"delta": 0.1}, "delta = 0.01, this one 0.1"),
+    ],
+)
+def test_resume__refuses_what_was_asked_for_otherwise(tmp_path, narrow, matrices, changes, named):
+    out = tmp_path / "Y.zarr"
+    fail(matrices["dense"], "sketch", out)
+    before = kept(out)
+    with pytest.raises(ss.CheckpointMismatchError, match=named):
+        reduce(matrices["dense"], "sketch", out, resume=True, **changes)
+    # Nothing is lost by asking.
+    assert kept(out) == before
+    reduce(matrices["dense"], "sketch", out, resume=True)
+
+
+def test_resume__refuses_another_source(tmp_path, narrow, matrices):
+    out = tmp_path / "Y.zarr"
+    fail(matrices["dense"], "sketch", out)
+    changed = matrices["dense"].copy()
+    changed[3, 1] += 1
+    with pytest.raises(ss.CheckpointMismatchError, match="source"):
+        reduce(changed, "sketch", out, resume=True)
+
+
+@pytest.mark.parametrize("what", ["streamsparse", "hash_version"])
+def test_resume__refuses_another_version(tmp_path, narrow, matrices, monkeypatch, what):
+    out = tmp_path / "Y.zarr"
+    fail(matrices["dense"], "sketch", out)
+    name = {"streamsparse": "__version__", "hash_version": "HASH_VERSION"}[what]
+    monkeypatch.setattr(f"streamsparse.api.running.{name}", 99)
+    with pytest.raises(ss.CheckpointMismatchError, match=what):
+        reduce(matrices["dense"], "sketch", out, resume=True)
+
+
+def test_resume__may_have_more_memory_and_says_where_bits_may_differ(
+    tmp_path, narrow, matrices, monkeypatch
+):
+    out = tmp_path / "Y.zarr"
+    expected = bits(reduce(matrices["dense"], "sketch", tmp_path / "Z.zarr"))
+    fail(matrices["dense"], "sketch", out)
+    monkeypatch.setattr(checkpoint, "blas_kernels", lambda: "another processor")
+    with pytest.warns(ss.StreamSparseWarning, match="other BLAS kernels"):
+        result = reduce(matrices["dense"], "sketch", out, resume=True, memory="2 GiB")
+    assert bits(result) == expected
+
+
+@pytest.mark.parametrize("how", ["flip", "cut"])
+def test_resume__takes_the_older_slot_where_the_newer_is_damaged(tmp_path, narrow, matrices, how):
+    expected = bits(reduce(matrices["dense"], "sketch", tmp_path / "Z.zarr"))
+    for damaged in (["newer"], ["newer", "older"]):
+        out = tmp_path / f"{len(damaged)}.zarr"
+        fail(matrices["dense"], "sketch", out)
+        slots = sorted(
+            Workplace(out).folder.glob("checkpoint-*"), key=lambda p: read_facts(p)["span"]
+        )
+        for path in slots[::-1][: len(damaged)]:
+            content = bytearray(path.read_bytes())
+            content[-100] ^= 1
+            path.write_bytes(content if how == "flip" else content[:-100])
+        resumed = Failing(ss.open_source(matrices["dense"]), after=-1)
+        assert bits(reduce(resumed, "sketch", out, resume=True)) == expected
+
+
+def test_sparsify__does_not_throw_much_work_away_unasked(tmp_path, narrow, matrices, monkeypatch):
+    out = tmp_path / "Y.zarr"
+    fail(matrices["dense"], "sketch", out)
+    monkeypatch.setattr("streamsparse.api.running.PRECIOUS_SECONDS", 0.0)
+    with pytest.raises(ss.OutputExistsError, match=r"resume=True \(--resume\)"):
+        reduce(matrices["dense"], "sketch", out, seed=1)
+    assert kept(out)
+    reduce(matrices["dense"], "sketch", out, seed=1, overwrite=True)
+    assert not Workplace(out).folder.exists()
+
+
+def test_sparsify__short_runs_keep_nothing(tmp_path, matrices):
+    source = Failing(ss.open_source(matrices["dense"]), after=0)
+    with pytest.raises(ss.StoreError):
+        reduce(source, "exact", tmp_path / "Y.zarr")
+    # But for what says which run it was.
+    assert [path.stat().st_size < 5000 for path in tmp_path.rglob("checkpoint-*")] == [True]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("has_out", [False, True])
+def test_sparsify__a_signal_ends_it_and_says_how_to_go_on(
+    tmp_path, narrow, matrices, number, has_out
+):
+    source, out = ss.open_source(matrices["dense"]), tmp_path / "Y.zarr"
+
+    class Interrupting(Failing):
+        def read(self, rows, columns):
+            if columns[0] > D // 2:
+                os.kill(os.getpid(), number)
+            return super().read(rows, columns)
+
+    X = Interrupting(source, after=-1)
+    with pytest.raises(ss.RunInterrupted, match=number.name) as caught:
+        ss.sparsify(X, "sketch", m=32, out=out if has_out else None, progress=False)
+    assert (caught.value.number, caught.value.has_checkpoint) == (number, has_out)
+    assert ("resume=True" in str(caught.value)) == has_out
+    if has_out:
+        expected = bits(reduce(source, "sketch", tmp_path / "Z.zarr"))
+        assert bits(reduce(source, "sketch", out, resume=True)) == expected
+
+
+def test_sparsify__a_signal_in_the_dense_stage_leaves_the_pass_kept(
+    tmp_path, narrow, matrices, monkeypatch
+):
+    out, X = tmp_path / "Y.zarr", ss.open_source(matrices["dense"])
+    expected = bits(reduce(X, "exact", tmp_path / "Z.zarr"))
+
+    def interrupted(*_args, **_kwargs):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the signal was not heard")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("streamsparse.methods.exact.eigenpairs", interrupted)
+        with pytest.raises(ss.RunInterrupted) as caught:
+            reduce(X, "exact", out)
+    assert caught.value.has_checkpoint
+    resumed = Failing(X, after=0)
+    # Nothing of X is read again.
+    assert bits(reduce(resumed, "exact", out, resume=True)) == expected
+
+
+def test_sparsify__refuses_a_second_writer(tmp_path, matrices):
+    out = tmp_path / "Y.zarr"
+    with Workplace(out).entered(), pytest.raises(ss.OutputBusyError, match="is locked"):
+        reduce(matrices["dense"], "exact", out)
+    reduce(matrices["dense"], "exact", out)
+
+
+def test_sparsify__refuses_a_source_that_was_written_to_meanwhile(tmp_path, matrices):
+    path, out = tmp_path / "x.npy", tmp_path / "Y.zarr"
+    np.save(path, matrices["dense"])
+
+    class Writing(Failing):
+        def read(self, rows, columns):
+            if not self.reads:
+                # The same values, but nobody can know that.
+                np.save(path, matrices["dense"])
+            return super().read(rows, columns)
+
+    with pytest.raises(ss.SourceChangedError, match="was written to"):
+        reduce(Writing(ss.open_source(path), after=-1), "sketch", out)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_sparsify_pair__resumes_too(tmp_path, narrow, matrices):
+    Q, K = matrices["dense"][:5], matrices["dense"][5:]
+    options = {"method": "sketch", "m": 32, "progress": False}
+    expected = bits(ss.sparsify_pair(Q, K, out=tmp_path / "Z.zarr", **options))
+    out = tmp_path / "Y.zarr"
+    with pytest.raises(ss.StoreError):
+        ss.sparsify_pair(Failing(ss.open_source(Q), after=6), K, out=out, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert bits(ss.sparsify_pair(Q, K, out=out, resume=True, **options)) == expected
+
+
+def test_place_of_a_pass__is_part_of_the_plan():
+    # What is compared must know every field of a plan that can change a bit.
+    X = np.ones((4, 500))
+    plan = ss.plan(X, "sketch", m=8)
+    assert plan.identity() != replace(plan, seed=3).identity()
+    assert plan.identity() == replace(plan, memory_budget=1, seconds=0.0).identity()
