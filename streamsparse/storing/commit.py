@@ -27,7 +27,7 @@ MARKER = "streamsparse"
 # The arrays of a result, Y and those that only some methods have.
 RESULT_ARRAYS = ("Y", "columns", "weights", "projection", "gram", "squared_norms", "digest")
 
-_METADATA = "zarr.json"
+METADATA = "zarr.json"
 _LOCK = "lock"
 # What a half-finished process leaves in its folder begins like this, but for what can be continued.
 _HALF = ("result", "partial", ".streamsparse-")
@@ -222,7 +222,7 @@ def _refuse_foreign(target: Path) -> None:
             f"{target} is not a result of streamsparse, which overwrite does not delete; "
             f"remove it yourself or choose another name"
         )
-    known = {_METADATA, *RESULT_ARRAYS}
+    known = {METADATA, *RESULT_ARRAYS}
     foreign = sorted({entry.name for entry in target.iterdir()} - known)
     if foreign:
         raise OutputExistsError(
@@ -239,7 +239,7 @@ def is_complete(path: Path) -> bool:
 def read_marker(path: Path) -> dict[str, Any] | None:
     """Return the attributes of the result group at ``path``, None if there is no complete one."""
     try:
-        metadata = json.loads((path / _METADATA).read_bytes())
+        metadata = json.loads((path / METADATA).read_bytes())
         marker = metadata["attributes"][MARKER]
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from streamsparse.errors import (
     StoreError,
     UnsupportedInputError,
 )
-from streamsparse.storing.commit import MARKER, RESULT_ARRAYS, read_marker
+from streamsparse.storing.commit import MARKER, METADATA, RESULT_ARRAYS, read_marker
 from streamsparse.storing.files import Array, as_bytes, reporting
 from streamsparse.storing.zarr_write import (
     SPARSE_ARRAYS,
@@ -30,7 +31,10 @@ from streamsparse.storing.zarr_write import (
     sparse_attributes,
 )
 
-SCHEMA = 3
+SCHEMA = 4
+
+# Within the attributes: a digest of the rest of them, and of the metadata of every array.
+_SEAL = "sha256"
 
 # A chunk of ours is its raw bytes and this.
 _CHECKSUM_BYTES = 4
@@ -149,7 +153,16 @@ class ResultWriter:
         assert self._next == self._shape[0], f"only {self._next} rows of Y were written"
         self._verify()
         with reporting("writing the attributes of", self._path):
-            self._group.attrs[MARKER] = attributes
+            seal = _seal(self._path, attributes)
+            self._group.attrs[MARKER] = attributes | {_SEAL: seal}
+
+
+def _seal(path: Path, attributes: dict[str, Any]) -> str:
+    """Return the SHA-256 of the attributes and of the metadata below them, in a fixed order."""
+    digest = hashlib.sha256(json.dumps(attributes, sort_keys=True).encode())
+    for metadata in sorted(path.glob(f"*/**/{METADATA}")):
+        digest.update(f"{metadata.relative_to(path)}\n".encode() + metadata.read_bytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +211,10 @@ def open_result(path: str | Path) -> StoredResult:
             f"{path} has schema version {attributes.get('schema')!r} but this version of "
             f"streamsparse reads version {SCHEMA}; read it with the version that wrote it"
         )
+    attributes = dict(attributes)
+    with reporting("reading the metadata of", path):
+        if attributes.pop(_SEAL, None) != _seal(path, attributes):
+            raise CorruptChunkError(f"the metadata of {path} is not what was written")
     arrays = _open_arrays(path)
     for name, array in arrays.items():
         _check_chunks(path / name, array)
