@@ -31,7 +31,13 @@ LAYERS = {
 # The one file per job in which a third party may be imported.
 HOMES = {
     "numba": {"kernels/jit.py"},
-    "zarr": {"sources/zarr_store.py", "sources/zarr_names.py", "storing/zarr_write.py", "cli"},
+    "zarr": {
+        "sources/zarr_seam.py",
+        "sources/zarr_store.py",
+        "sources/zarr_names.py",
+        "storing/zarr_write.py",
+        "cli",
+    },
     "dask": {"sources/dask_array.py", "sources/dask_sparse.py", "units.py"},
     "click": {"cli"},
     "tqdm": {"running/progress.py"},

@@ -252,7 +252,7 @@ def corrupted(tmp_path, matrix, change, **options):
 )
 def test_read__damaged_chunk_is_named(tmp_path, matrix, change, options):
     source = corrupted(tmp_path, matrix, change, **options)
-    with pytest.raises(CorruptChunkError, match=r"x failed|reading \["):
+    with pytest.raises(CorruptChunkError, match=r"c/1/1 of .*x"):
         source.read((0, 11), (0, 29))
 
 
