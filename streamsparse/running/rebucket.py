@@ -46,6 +46,10 @@ class BucketSource:
         self._buckets = buckets
         self._width = width
 
+    def fingerprint(self) -> str:
+        """Return that of the source: nobody else writes to the copy."""
+        return self._source.fingerprint()
+
     def feature_digest(self) -> str | None:
         """Return that of the source: the columns are the same."""
         return self._source.feature_digest()

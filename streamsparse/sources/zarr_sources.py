@@ -15,8 +15,10 @@ from streamsparse.sources.base import (
     Interval,
     block_dtype_of,
     check_shape,
+    digest_of,
 )
 from streamsparse.sources.compressed import CompressedSource
+from streamsparse.sources.reading import within_deadline
 from streamsparse.sources.structure import CHECK_BYTES, check_indptr, check_indptr_ends
 from streamsparse.sources.zarr_store import StoredArray, StoredGroup, open_node
 from streamsparse.sources.zarr_vector import ZarrVector
@@ -44,7 +46,9 @@ def open_zarr(target: Any, *, feature_axis: int, missing: str) -> ZarrSource | Z
     node = open_node(target, missing=missing, members=_MEMBERS)
     if isinstance(node, StoredArray):
         return ZarrSource(node, feature_axis=feature_axis)
-    return ZarrSparseSource(node, feature_axis=feature_axis)
+    return within_deadline(
+        f"opening {node.name}", lambda: ZarrSparseSource(node, feature_axis=feature_axis)
+    )
 
 
 class ZarrSource(DenseSource):
@@ -74,6 +78,10 @@ class ZarrSource(DenseSource):
         return self._stored.pick_names(
             axis=self._feature_axis, length=self.shape[1], positions=columns
         )
+
+    def fingerprint(self) -> str:
+        """Return a digest of the metadata and of a listing of the objects."""
+        return digest_of(self.shape, self._feature_axis, self._stored.fingerprint())
 
     def verify(self) -> None:
         """Compare the chunks that should be there with a listing of the store."""
@@ -136,6 +144,13 @@ class ZarrSparseSource(CompressedSource):
         return self._group.pick_names(
             axis=self._feature_axis, length=self.shape[1], positions=columns
         )
+
+    def fingerprint(self) -> str:
+        """Return a digest of the metadata, the group's included, and of listings of the arrays."""
+        documents = sorted(self._group.documents().items())
+        arrays = (self._data, self._indices, self._indptr)
+        stamps = [array.fingerprint() for array in arrays]
+        return digest_of(self.shape, self._feature_axis, documents, *stamps)
 
     def verify(self) -> None:
         """Compare the chunks of all three arrays with listings of the store."""
