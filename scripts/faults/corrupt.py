@@ -101,12 +101,16 @@ def changed_lengths(raw: bytes, *, small: bool) -> Iterator[bytes]:
 FAULTS = {"bytes": changed_bytes, "length": changed_lengths}
 
 
-def batch(name: str, kind: str, record: Path, *, small: bool) -> None:
-    """Try all faults of one kind from where the record stands, and keep the record."""
-    faulthandler.enable()
-    warnings.simplefilter("ignore")
-    # Decoders that misread a length must not take the machine with them.
-    _limit_memory(6 << 30)
+def batch(name: str, kind: str, record: Path, *, small: bool, is_alone: bool = True) -> None:
+    """Try all faults of one kind from where the record stands, and keep the record.
+
+    ``is_alone``: whether the process is there for nothing else, and may be limited.
+    """
+    if is_alone:
+        faulthandler.enable()
+        warnings.simplefilter("ignore")
+        # Decoders that misread a length must not take the machine with them.
+        _limit_memory(6 << 30)
     store: Any = MemoryStore()
     write_dense(store, values(), **{"chunks": _SHAPE, **codecs()[name][0]})
     array = zarr.open_array(store, mode="r")

@@ -141,12 +141,18 @@ def layout_of(metadata: Mapping[str, Any], name: str) -> Layout:
             )
         chunk = grid["configuration"]["chunk_shape"]
     check_codecs(codecs, name)
+    shape = tuple(int(s) for s in metadata["shape"])
+    chunk = tuple(int(c) for c in chunk)
+    if any(c < 1 <= s for s, c in zip(shape, chunk, strict=True)):
+        raise UnsupportedInputError(
+            f"{name} has chunks of shape {chunk}; each must be at least 1 long"
+        )
     # An empty array may have been given chunks of width 0.
-    chunk = tuple(max(1, int(c)) for c in chunk)
+    chunk = tuple(max(1, c) for c in chunk)
     has_shards = any(name_of(codec) == SHARDING for codec in codecs)
     index = _plain_index(codecs, chunk) if has_shards else None
     return Layout(
-        shape=tuple(int(s) for s in metadata["shape"]),
+        shape=shape,
         chunk=chunk,
         index=index,
         is_opaque=has_shards and index is None,

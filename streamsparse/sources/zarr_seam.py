@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -95,7 +96,17 @@ def seam_path(target: Any) -> StorePath:
     )
     if isinstance(place.store, SeamStore):
         return place
-    return StorePath(SeamStore(place.store), place.path)
+    return StorePath(SeamStore(_opened(place.store)), place.path)
+
+
+def _opened(store: Store) -> Store:
+    """Return a store ready to read; opening one that may be written can make its folder."""
+    if not store.read_only:
+        with suppress(NotImplementedError, TypeError, ValueError):
+            # Not every store has a read-only copy of itself.
+            store = store.with_read_only(True)
+    sync(attempt_async(f"opening {store}", store._ensure_open))
+    return store
 
 
 async def read_part(
