@@ -33,6 +33,7 @@ LAYERS = {
 HOMES = {
     "numba": {"kernels/jit.py"},
     "zarr": {
+        "sources/zarr_seam.py",
         "sources/zarr_store.py",
         "sources/zarr_names.py",
         "storing/zarr_write.py",

@@ -17,7 +17,11 @@ from streamsparse.running.spans import MergeTree
 from streamsparse.running.stream import Stream
 from streamsparse.running.threads import interruptible, read_ahead, worker_threads
 from streamsparse.sources.base import Block, Interval, Source, SparseBlock
+from streamsparse.sources.reading import DEADLINE_SECONDS
 from streamsparse.storing.records import Portable
+
+# A store that is slower than this does not answer.
+_SLOWEST_BYTES_PER_SECOND = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +73,32 @@ def run_bands(
             sums = _Sums(list(made.values()), stream.span_width, remembers=keeper is not None)
             columns = filter(wanted, source.cut(rows, stream.block_bytes))
             with execution.interrupts.deferred():
-                band = _Band(rows, Place(scan, number), sums)
+                band = _Band(rows, Place(scan, number), sums, _deadline(source, stream))
                 _fill(band, columns, load, stream, execution, each)
             yield rows, sums.results(made)
 
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """One band of a pass: its rows, where it stands in the run, what is summed of it."""
+    """One band of a pass: its rows, where it stands in the run, what is summed of it.
+
+    ``deadline``: seconds for one block, None for any time.
+    """
 
     rows: Interval
     place: Place
     sums: _Sums
+    deadline: float | None
+
+
+def _deadline(source: Source, stream: Stream) -> float | None:
+    """Return how long a store may take for a block: what it may for an answer, and the transfer.
+
+    What is computed when it is read, by dask, may take any time.
+    """
+    if not source.is_stored:
+        return None
+    return DEADLINE_SECONDS + stream.block_bytes / _SLOWEST_BYTES_PER_SECOND
 
 
 def _fill(
@@ -106,6 +124,7 @@ def _fill(
             left,
             ahead=stream.in_flight - 1,
             check=check,
+            deadline=band.deadline,
         ):
             sums.add(block, careful, each)
             execution.progress.advance(_nbytes(block))

@@ -50,7 +50,7 @@ class BucketSource:
         self._width = width
 
     def fingerprint(self) -> str:
-        """Return that of the source."""
+        """Return that of the source: nobody else writes to the copy."""
         return self._source.fingerprint()
 
     def feature_digest(self) -> str | None:

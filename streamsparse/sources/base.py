@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
@@ -10,6 +11,9 @@ import numpy as np
 
 from streamsparse.errors import BudgetTooSmallError, UnsupportedInputError
 from streamsparse.units import format_bytes
+
+_DIGEST_BYTES = 16
+_PIECE_BYTES = 1 << 20
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 Interval: TypeAlias = tuple[int, int]
@@ -91,6 +95,7 @@ class Source(Protocol):
     clipped_entry_bytes : the same where a block leaves out part of what is read.
     opening_passes : complete reads that opening took: 0, but for sources that must be counted.
     integrity : "checksummed" if every byte is covered by a checksum, else "structural".
+    is_stored : whether others can write to it while it is read, and it may fail to answer.
     """
 
     name: str
@@ -112,12 +117,17 @@ class Source(Protocol):
         """Entries of the fullest unit, or a bound; found in metadata alone."""
         ...
 
-    def fingerprint(self) -> str:
-        """Return STUB."""
-        ...
-
     def verify(self) -> None:
         """Check, from listings and metadata alone, that the whole source is there; may raise."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return a digest that is another one after somebody has written to the source.
+
+        It looks afresh each time, reads no values of what is on disk, and depends on what is
+        stored and on which way round X lies in it, not on what ``missing`` means. Cost: a listing
+        of the store, or for what is in memory a read of all of it.
+        """
         ...
 
     def feature_digest(self) -> str | None:
@@ -147,12 +157,8 @@ class Source(Protocol):
 class SourceMixin:
     """What every source does by means of the protocol alone: yield its blocks, name itself."""
 
-    def fingerprint(self) -> str:
-        """Return STUB."""
-        return str(getattr(self, "shape", None))
-
     opening_passes: int = 0
-    is_stored: bool = True
+    is_stored: bool = False
     entry_bytes: int = 0
     clipped_entry_bytes: int = 0
 
@@ -219,6 +225,32 @@ class DenseSource(SourceMixin):
         column_bytes = (rows[1] - rows[0]) * self.block_dtype.itemsize
         check_unit_fits(name=self.name, unit_bytes=unit * column_bytes, max_bytes=max_bytes)
         yield from regular_intervals(d, unit, max_bytes // column_bytes)
+
+
+def digest_of(*facts: object) -> str:
+    """Return 32 hexadecimal digits that depend on every one of ``facts``, told by their repr."""
+    return hashlib.blake2b(repr(facts).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def digest_array(values: Array) -> str:
+    """Return a digest of the dtype, shape, layout and every byte of an array, without a copy of it.
+
+    About a second per GB; an array without a contiguous layout is copied in pieces.
+    """
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for piece in _byte_pieces(values):
+        digest.update(piece)
+    return digest_of(values.dtype.str, values.shape, values.flags.f_contiguous, digest.hexdigest())
+
+
+def _byte_pieces(values: Array) -> Iterator[memoryview]:
+    flags = values.flags
+    if flags.c_contiguous or flags.f_contiguous:
+        yield values.reshape(-1, order="A").view(np.uint8).data
+        return
+    step = max(1, _PIECE_BYTES // max(1, values[:1].nbytes))
+    for start in range(0, len(values), step):
+        yield np.ascontiguousarray(values[start : start + step]).reshape(-1).view(np.uint8).data
 
 
 def block_dtype_of(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from streamsparse.errors import BadStructureError, StoreError, UnsupportedInputError
+from streamsparse.errors import BadStructureError, UnsupportedInputError
 from streamsparse.sources.base import (
     Array,
     DenseBlock,
@@ -22,9 +22,11 @@ from streamsparse.sources.base import (
     block_dtype_of,
     check_shape,
     check_unit_fits,
+    digest_of,
     intervals_from_edges,
     split_intervals,
 )
+from streamsparse.sources.reading import attempt_once
 
 # Typed here, where dask does not.
 compute_all: Callable[..., tuple[Any, ...]] = da.compute
@@ -65,15 +67,18 @@ class Grid:
         """Rows and columns of the largest chunks."""
         return int(np.diff(self.rows).max()), int(np.diff(self.columns).max())
 
+    def fingerprint(self) -> str:
+        """Return a digest of the name, which dask derives from the graph, and of the chunks."""
+        array = self.array
+        return digest_of(self.shape, self.is_transposed, array.name, array.chunks, str(array.dtype))
+
     def compute(self, positions: list[tuple[int, int]]) -> list[Any]:
         """Return chunks of X at grid positions (row, column), as dask made them, not transposed."""
         stored = [p[::-1] if self.is_transposed else p for p in positions]
-        try:
-            chunks = compute_all(*(self.array.blocks[i, j] for i, j in stored))
-        except Exception as error:
-            raise StoreError(
-                f"computing chunks {stored} of {self.name} failed: {type(error).__name__}: {error}"
-            ) from error
+        chunks = attempt_once(
+            f"computing chunks {stored} of {self.name}",
+            lambda: compute_all(*(self.array.blocks[i, j] for i, j in stored)),
+        )
         for (i, j), chunk in zip(stored, chunks, strict=True):
             expected = (self.array.chunks[0][i], self.array.chunks[1][j])
             shape = getattr(chunk, "shape", None)
@@ -114,6 +119,10 @@ class DaskSource(DenseSource):
         self.stored_bytes = math.prod(self.shape) * self.dtype.itemsize
         self._unit_bytes = math.prod(self.unit) * self.dtype.itemsize
         self.read_overhead_bytes = 2 * max(self._unit_bytes, _BATCH_BYTES)
+
+    def fingerprint(self) -> str:
+        """Return a digest of the graph's name; computes nothing, and sees no values."""
+        return self._grid.fingerprint()
 
     def bands(self, max_rows: int, max_bytes: int) -> list[Interval]:
         """Cut [0, n) on chunk edges; inside a chunk only where it has over ``max_rows`` rows."""

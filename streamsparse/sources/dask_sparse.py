@@ -10,7 +10,7 @@ import numpy as np
 from dask.delayed import delayed
 from scipy import sparse
 
-from streamsparse.errors import BadStructureError, StoreError, UnsupportedInputError
+from streamsparse.errors import BadStructureError, UnsupportedInputError
 from streamsparse.sources.base import (
     Array,
     Interval,
@@ -19,10 +19,12 @@ from streamsparse.sources.base import (
     as_block_dtype,
     block_dtype_of,
     check_unit_fits,
+    digest_of,
     split_intervals,
 )
 from streamsparse.sources.compressed import POINTER_BYTES
 from streamsparse.sources.dask_array import Grid, compute_all, overlap, touched
+from streamsparse.sources.reading import attempt_once
 from streamsparse.sources.sparse import as_compressed, check_compressed
 from streamsparse.sources.structure import CHECK_BYTES, check_indices, keep_minors
 
@@ -85,12 +87,10 @@ class DaskSparseSource(SourceMixin):
 
     def _count(self) -> Array:
         chunks = self._grid.array.to_delayed()
-        try:
-            counts = compute_all(*(delayed(_stored_entries)(chunk) for chunk in chunks.flat))
-        except Exception as error:
-            raise StoreError(
-                f"computing the chunks of {self.name} failed: {type(error).__name__}: {error}"
-            ) from error
+        counts = attempt_once(
+            f"computing the chunks of {self.name}",
+            lambda: compute_all(*(delayed(_stored_entries)(chunk) for chunk in chunks.flat)),
+        )
         for chunk in counts:
             if chunk is None:
                 raise UnsupportedInputError(
@@ -99,6 +99,10 @@ class DaskSparseSource(SourceMixin):
                 )
         table = np.array(counts, np.int64).reshape(chunks.shape)
         return table.T if self._grid.is_transposed else table
+
+    def fingerprint(self) -> str:
+        """Return a digest of the graph's name and of how many entries each chunk had."""
+        return digest_of(self._grid.fingerprint(), self._counts.tolist())
 
     def verify(self) -> None:
         """Do nothing: a dask array cannot be checked without computing it."""

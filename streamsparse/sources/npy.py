@@ -15,7 +15,6 @@ from numpy.lib import format as npy_format
 from streamsparse.errors import (
     CorruptChunkError,
     SourceNotFoundError,
-    StoreError,
 )
 from streamsparse.sources.base import (
     Array,
@@ -24,8 +23,10 @@ from streamsparse.sources.base import (
     Interval,
     block_dtype_of,
     check_shape,
+    digest_of,
     regular_intervals,
 )
+from streamsparse.sources.reading import attempt, within_deadline
 from streamsparse.units import format_bytes
 
 # Segments shorter than a page cost a page anyway.
@@ -45,10 +46,15 @@ class NpySource(DenseSource):
     feature_axis : axis of the stored array along which the d columns of X lie.
     """
 
+    is_stored = True
+
     def __init__(self, path: str | os.PathLike[str], *, feature_axis: int) -> None:
         self._path = Path(path)
         self.name = str(path)
-        shape, is_fortran, self.dtype, self._start = _read_header(self._path)
+        doing = f"opening {path}"
+        shape, is_fortran, self.dtype, self._start = within_deadline(
+            doing, lambda: _read_header(self._path)
+        )
         self.block_dtype = block_dtype_of(self.dtype, self.name)
         rows, columns = check_shape(shape, self.name)
         self.shape = (rows, columns) if feature_axis == 1 else (columns, rows)
@@ -66,6 +72,16 @@ class NpySource(DenseSource):
     @property
     def _is_widened(self) -> bool:
         return self.dtype.kind == "f" and self.dtype.itemsize == 2
+
+    def fingerprint(self) -> str:
+        """Return a digest of the header and of the size and time of modification of the file."""
+        doing = f"reading the state of {self.name}"
+        try:
+            state = within_deadline(doing, lambda: attempt(doing, self._path.stat))
+        except FileNotFoundError as error:
+            raise SourceNotFoundError(f"there is nothing at {self.name} any more") from error
+        head = within_deadline(doing, lambda: _read_head(self._path))[: self._start]
+        return digest_of(self.shape, self._is_transposed, state.st_size, state.st_mtime_ns, head)
 
     def read(self, rows: Interval, columns: Interval) -> DenseBlock:
         """Read one block into fresh memory, C-contiguous or its transpose."""
@@ -109,18 +125,21 @@ class NpySource(DenseSource):
             start += width * itemsize
 
     def _fill(self, view: memoryview, position: int) -> None:
-        done = 0
         try:
-            while done < len(view):
-                count = os.preadv(self._open(), [view[done:]], position + done)
-                if count == 0:
-                    raise CorruptChunkError(
-                        f"{self.name} ends before byte {position + len(view):,}; "
-                        f"it was cut short after it was opened"
-                    )
-                done += count
-        except OSError as error:
-            raise StoreError(f"reading {self.name} failed: {error}") from error
+            attempt(f"reading {self.name}", lambda: self._fill_once(view, position))
+        except FileNotFoundError as error:
+            raise SourceNotFoundError(f"there is nothing at {self.name} any more") from error
+
+    def _fill_once(self, view: memoryview, position: int) -> None:
+        done = 0
+        while done < len(view):
+            count = os.preadv(self._open(), [view[done:]], position + done)
+            if count == 0:
+                raise CorruptChunkError(
+                    f"{self.name} ends before byte {position + len(view):,}; "
+                    f"it was cut short after it was opened"
+                )
+            done += count
 
     def _open(self) -> int:
         with self._lock:
@@ -139,13 +158,7 @@ class NpySource(DenseSource):
 
 def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Return (shape, whether in Fortran order, dtype, position of the first byte of data)."""
-    try:
-        with path.open("rb") as file:
-            head = io.BytesIO(file.read(_HEADER_BYTES))
-    except FileNotFoundError as error:
-        raise SourceNotFoundError(f"there is nothing at {path}") from error
-    except OSError as error:
-        raise StoreError(f"opening {path} failed: {error}") from error
+    head = io.BytesIO(_read_head(path))
     try:
         # Version 3 exists for structured dtypes alone; read as version 2 it gives their dtype.
         parse = (
@@ -159,8 +172,19 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
     return shape, bool(is_fortran), dtype, head.tell()
 
 
+def _read_head(path: Path) -> bytes:
+    def action() -> bytes:
+        with path.open("rb") as file:
+            return file.read(_HEADER_BYTES)
+
+    try:
+        return attempt(f"opening {path}", action)
+    except FileNotFoundError as error:
+        raise SourceNotFoundError(f"there is nothing at {path}") from error
+
+
 def _check_size(path: Path, expected: int) -> None:
-    size = path.stat().st_size
+    size = attempt(f"opening {path}", path.stat).st_size
     if size < expected:
         raise CorruptChunkError(
             f"{path} is truncated: its header announces {format_bytes(expected)} "

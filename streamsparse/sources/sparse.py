@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from streamsparse.errors import BadStructureError
-from streamsparse.sources.base import Array, block_dtype_of, check_shape
+from streamsparse.sources.base import Array, block_dtype_of, check_shape, digest_array, digest_of
 from streamsparse.sources.compressed import CompressedSource
 from streamsparse.sources.structure import CHECK_BYTES, check_indptr, check_indptr_ends
 
@@ -80,6 +80,11 @@ class SparseSource(CompressedSource):
         self.stored_bytes = self._data.nbytes + self._indices.nbytes + self._indptr.nbytes
         self.read_overhead_bytes = CHECK_BYTES
         self.integrity = "structural"
+
+    def fingerprint(self) -> str:
+        """Return a digest of every byte of the three arrays; reads them once."""
+        arrays = (self._indptr, self._indices, self._data)
+        return digest_of(self.shape, self.by_rows, *map(digest_array, arrays))
 
     def _pointers(self, start: int, stop: int) -> Array:
         return self._indptr[start : stop + 1]

@@ -17,6 +17,7 @@ from streamsparse.sources.base import (
     Source,
     SourceMixin,
     SparseBlock,
+    digest_of,
 )
 
 
@@ -54,6 +55,7 @@ class StackedSource(SourceMixin):
             above.clipped_entry_bytes, below.clipped_entry_bytes
         )
         self.opening_passes = max(above.opening_passes, below.opening_passes)
+        self.is_stored = above.is_stored or below.is_stored
         grades = {above.integrity, below.integrity}
         self.integrity = "checksummed" if grades == {"checksummed"} else "structural"
 
@@ -61,6 +63,10 @@ class StackedSource(SourceMixin):
     def largest_unit_entries(self) -> int:
         """Entries of the fullest unit of both together."""
         return self.above.largest_unit_entries + self.below.largest_unit_entries
+
+    def fingerprint(self) -> str:
+        """Return a digest of the fingerprints of both."""
+        return digest_of(self.above.fingerprint(), self.below.fingerprint())
 
     def feature_digest(self) -> str | None:
         """Return that of either."""

@@ -5,6 +5,7 @@ Pure functions of metadata documents, key sets and index bytes; nothing here rea
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,29 +15,36 @@ import numcodecs
 import numpy as np
 
 from streamsparse.errors import CorruptChunkError, UnsupportedInputError
+from streamsparse.sources.base import Array
+from streamsparse.sources.decoding import CHECKSUMS
 
-_CHECKSUMS = frozenset(
-    {"crc32c", "crc32", "adler32", "fletcher32", "jenkins_lookup3", "gzip", "zlib", "bz2", "lzma"}
-)
+# Streams whose format has a checksum of its own.
+_CHECKED_STREAMS = frozenset({"bz2", "gzip", "zlib"})
+_LZMA_XZ, _LZMA_UNCHECKED = 1, 0
 # Codecs that map bytes or numbers to numbers and nothing else: none can build an object.
-_ALLOWED = _CHECKSUMS | {
-    "astype",
-    "bitround",
-    "blosc",
-    "bytes",
-    "delta",
-    "endian",
-    "fixedscaleoffset",
-    "lz4",
-    "packbits",
-    "quantize",
-    "sharding_indexed",
-    "shuffle",
-    "transpose",
-    "zstd",
-}
-_SHARDING = "sharding_indexed"
-_ABSENT = 2**64 - 1
+_ALLOWED = (
+    CHECKSUMS
+    | _CHECKED_STREAMS
+    | {
+        "astype",
+        "bitround",
+        "blosc",
+        "bytes",
+        "delta",
+        "endian",
+        "fixedscaleoffset",
+        "lz4",
+        "lzma",
+        "packbits",
+        "quantize",
+        "sharding_indexed",
+        "shuffle",
+        "transpose",
+        "zstd",
+    }
+)
+SHARDING = "sharding_indexed"
+ABSENT = 2**64 - 1
 
 Coordinates = tuple[int, ...]
 
@@ -48,6 +56,7 @@ class ShardIndex:
     Attributes
     ----------
     inner : shape of an inner chunk.
+    per_shard : inner chunks along each axis of a shard.
     byte_count : bytes of the index, checksum included.
     at_end : whether it ends the shard; else it starts it.
     has_checksum : whether crc32c ends it.
@@ -55,6 +64,7 @@ class ShardIndex:
     """
 
     inner: tuple[int, ...]
+    per_shard: tuple[int, ...]
     byte_count: int
     at_end: bool
     has_checksum: bool
@@ -101,6 +111,18 @@ class Layout:
         )
 
 
+def grid_positions(grid: tuple[int, ...]) -> Iterator[Coordinates]:
+    """Yield the positions of a grid of any size, the last axis fastest, without holding it."""
+    for flat in itertools.count():
+        position, rest = [], flat
+        for length in reversed(grid):
+            position.append(rest % length)
+            rest //= length
+        if rest:
+            return
+        yield tuple(reversed(position))
+
+
 def layout_of(metadata: Mapping[str, Any], name: str) -> Layout:
     """Return the layout that array metadata of Zarr format 2 or 3 describes.
 
@@ -119,12 +141,18 @@ def layout_of(metadata: Mapping[str, Any], name: str) -> Layout:
             )
         chunk = grid["configuration"]["chunk_shape"]
     check_codecs(codecs, name)
+    shape = tuple(int(s) for s in metadata["shape"])
+    chunk = tuple(int(c) for c in chunk)
+    if any(c < 1 <= s for s, c in zip(shape, chunk, strict=True)):
+        raise UnsupportedInputError(
+            f"{name} has chunks of shape {chunk}; each must be at least 1 long"
+        )
     # An empty array may have been given chunks of width 0.
-    chunk = tuple(max(1, int(c)) for c in chunk)
-    has_shards = any(_name_of(codec) == _SHARDING for codec in codecs)
-    index = _shard_index(codecs, chunk) if has_shards else None
+    chunk = tuple(max(1, c) for c in chunk)
+    has_shards = any(name_of(codec) == SHARDING for codec in codecs)
+    index = _plain_index(codecs, chunk) if has_shards else None
     return Layout(
-        shape=tuple(int(s) for s in metadata["shape"]),
+        shape=shape,
         chunk=chunk,
         index=index,
         is_opaque=has_shards and index is None,
@@ -153,7 +181,7 @@ def check_codecs(
     UnsupportedInputError : naming the codec.
     """
     for codec in codecs:
-        if _name_of(codec) not in _ALLOWED | also:
+        if name_of(codec) not in _ALLOWED | also:
             raise UnsupportedInputError(
                 f"{name} uses the codec {codec.get('name', codec.get('id'))!r}, which is not one "
                 f"we decode: it may build objects, or is unknown"
@@ -162,56 +190,83 @@ def check_codecs(
         check_codecs(_parts(codec, "index_codecs"), name)
 
 
-def _name_of(codec: Mapping[str, Any]) -> str:
+def name_of(codec: Mapping[str, Any]) -> str:
+    """Return the id of a codec, the same in both formats."""
     return str(codec.get("name", codec.get("id"))).removeprefix("numcodecs.")
 
 
-def _settings(codec: Mapping[str, Any]) -> Mapping[str, Any]:
-    # Format 2 keeps the settings beside the id.
+def settings_of(codec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of a codec; format 2 keeps them beside the id."""
     return codec if "id" in codec else codec.get("configuration") or {}
 
 
 def _parts(codec: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    return list(_settings(codec).get(key) or ()) if _name_of(codec) == _SHARDING else []
+    return list(settings_of(codec).get(key) or ()) if name_of(codec) == SHARDING else []
 
 
 def _has_checksum(codecs: Iterable[Mapping[str, Any]]) -> bool:
     for codec in codecs:
-        name = _name_of(codec)
-        if name in _CHECKSUMS or (name == "zstd" and _settings(codec).get("checksum") is True):
+        name, settings = name_of(codec), settings_of(codec)
+        if name in CHECKSUMS | _CHECKED_STREAMS:
             return True
-        if name == _SHARDING and all(
+        if name == "zstd" and settings.get("checksum") is True:
+            return True
+        if name == "lzma" and settings.get("format", _LZMA_XZ) == _LZMA_XZ:
+            return bool(settings.get("check") != _LZMA_UNCHECKED)
+        if name == SHARDING and all(
             _has_checksum(_parts(codec, key)) for key in ("codecs", "index_codecs")
         ):
             return True
     return False
 
 
-def _shard_index(codecs: list[Mapping[str, Any]], chunk: tuple[int, ...]) -> ShardIndex | None:
-    """Return the index of a plain shard, None for shards whose index we cannot find or decode."""
-    inner_codecs = _parts(codecs[0], "codecs")
-    index_codecs = _parts(codecs[0], "index_codecs")
-    names = [_name_of(codec) for codec in index_codecs]
-    if (
-        len(codecs) != 1
-        or any(_name_of(codec) == _SHARDING for codec in inner_codecs)
-        or names not in (["bytes"], ["bytes", "crc32c"])
-    ):
+def shard_index(codec: Mapping[str, Any], chunk: tuple[int, ...]) -> ShardIndex | None:
+    """Return where the index of a shard lies, None for an index that we cannot find or decode."""
+    index_codecs = _parts(codec, "index_codecs")
+    names = [name_of(codec) for codec in index_codecs]
+    if names not in (["bytes"], ["bytes", "crc32c"]):
         return None
-    settings = _settings(codecs[0])
-    inner = tuple(int(c) for c in settings["chunk_shape"])
+    configured = settings_of(codec)
+    inner = tuple(int(c) for c in configured["chunk_shape"])
     count = math.prod(c // w for c, w in zip(chunk, inner, strict=True))
     return ShardIndex(
         inner=inner,
+        per_shard=tuple(c // w for c, w in zip(chunk, inner, strict=True)),
         byte_count=16 * count + 4 * (len(names) - 1),
-        at_end=settings.get("index_location", "end") == "end",
+        at_end=configured.get("index_location", "end") == "end",
         has_checksum=len(names) == 2,
-        dtype=">u8" if _settings(index_codecs[0]).get("endian") == "big" else "<u8",
+        dtype=">u8" if settings_of(index_codecs[0]).get("endian") == "big" else "<u8",
     )
 
 
+def _plain_index(codecs: list[Mapping[str, Any]], chunk: tuple[int, ...]) -> ShardIndex | None:
+    """Return the index of shards that are nothing but shards of plain chunks."""
+    nested = any(name_of(codec) == SHARDING for codec in _parts(codecs[0], "codecs"))
+    return None if len(codecs) != 1 or nested else shard_index(codecs[0], chunk)
+
+
+def index_numbers(at: ShardIndex, raw: bytes | memoryview, where: str) -> Array:
+    """Return (offset, length) of each inner chunk of a shard, shape (*per_shard, 2).
+
+    Raises
+    ------
+    CorruptChunkError : if the index is cut short or fails its checksum.
+    """
+    if len(raw) != at.byte_count:
+        raise CorruptChunkError(
+            f"the index of {where} has {len(raw):,} bytes, not {at.byte_count:,}: the shard is "
+            f"truncated"
+        )
+    if at.has_checksum:
+        try:
+            raw = bytes(numcodecs.get_codec({"id": "crc32c"}).decode(raw))
+        except (RuntimeError, ValueError) as error:
+            raise CorruptChunkError(f"the index of {where} fails its checksum") from error
+    return np.frombuffer(raw, at.dtype).reshape(*at.per_shard, 2)
+
+
 def absent_inner_chunks(
-    layout: Layout, shard: Coordinates, index: bytes, where: str
+    layout: Layout, shard: Coordinates, index: bytes | memoryview, where: str
 ) -> Iterator[Coordinates]:
     """Yield the grid position, within the shard, of each inner chunk that the index lacks.
 
@@ -219,21 +274,8 @@ def absent_inner_chunks(
     ------
     CorruptChunkError : if the index is cut short or fails its checksum.
     """
-    at = layout.index
-    assert at is not None
-    if len(index) != at.byte_count:
-        raise CorruptChunkError(
-            f"the index of {where} has {len(index)} bytes, not {at.byte_count}: the shard is "
-            f"truncated"
-        )
-    if at.has_checksum:
-        try:
-            index = bytes(numcodecs.get_codec({"id": "crc32c"}).decode(index))
-        except (RuntimeError, ValueError) as error:
-            raise CorruptChunkError(f"the index of {where} fails its checksum") from error
-    per_shard = tuple(c // w for c, w in zip(layout.chunk, at.inner, strict=True))
-    numbers = np.frombuffer(index, at.dtype).reshape(*per_shard, 2)
-    absent = (numbers == _ABSENT).all(axis=-1)
+    assert layout.index is not None
+    absent = (index_numbers(layout.index, index, where) == ABSENT).all(axis=-1)
     used = tuple(slice(count) for count in layout.inner_grid(shard))
     for position in np.argwhere(absent[used]).tolist():
         yield tuple(position)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from zarr.storage import LocalStore
 
 from streamsparse.sources.base import Array
 from streamsparse.sources.zarr_layout import check_codecs, codecs_of
+from streamsparse.sources.zarr_seam import local_root, seam_path
 
 _PIECE = 1 << 16
 _TEXT_CODECS = frozenset({"vlen-utf8"})
@@ -106,12 +105,12 @@ def _dimension(node: Any, axis: int) -> str | None:
 def _parents(node: Any) -> Iterator[zarr.Group]:
     """Yield the groups that hold the node, the nearest first, two at most."""
     store, path = node.store, node.path
-    if not path and isinstance(store, LocalStore):
-        root = Path(store.root)
+    root = local_root(store)
+    if not path and root is not None:
         # The store was opened at the node itself: its parents are folders above.
         for folder in list(root.resolve().parents)[:2]:
             if any((folder / name).exists() for name in ("zarr.json", ".zgroup")):
-                yield zarr.open_group(folder, mode="r", use_consolidated=False)
+                yield zarr.open_group(seam_path(folder), mode="r", use_consolidated=False)
         return
     parts = path.split("/")
     for depth in (1, 2):

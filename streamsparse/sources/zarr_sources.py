@@ -15,8 +15,10 @@ from streamsparse.sources.base import (
     Interval,
     block_dtype_of,
     check_shape,
+    digest_of,
 )
 from streamsparse.sources.compressed import CompressedSource
+from streamsparse.sources.reading import within_deadline
 from streamsparse.sources.structure import CHECK_BYTES, check_indptr, check_indptr_ends
 from streamsparse.sources.zarr_store import StoredArray, StoredGroup, open_node
 from streamsparse.sources.zarr_vector import ZarrVector
@@ -44,11 +46,15 @@ def open_zarr(target: Any, *, feature_axis: int, missing: str) -> ZarrSource | Z
     node = open_node(target, missing=missing, members=_MEMBERS)
     if isinstance(node, StoredArray):
         return ZarrSource(node, feature_axis=feature_axis)
-    return ZarrSparseSource(node, feature_axis=feature_axis)
+    return within_deadline(
+        f"opening {node.name}", lambda: ZarrSparseSource(node, feature_axis=feature_axis)
+    )
 
 
 class ZarrSource(DenseSource):
     """A two-dimensional zarr array; its unit is a shard, or a chunk where it is not sharded."""
+
+    is_stored = True
 
     def __init__(self, stored: StoredArray, *, feature_axis: int) -> None:
         self._stored = stored
@@ -75,6 +81,10 @@ class ZarrSource(DenseSource):
             axis=self._feature_axis, length=self.shape[1], positions=columns
         )
 
+    def fingerprint(self) -> str:
+        """Return a digest of the metadata and of a listing of the objects."""
+        return digest_of(self.shape, self._feature_axis, self._stored.fingerprint())
+
     def verify(self) -> None:
         """Compare the chunks that should be there with a listing of the store."""
         self._stored.verify()
@@ -92,6 +102,8 @@ class ZarrSource(DenseSource):
 
 class ZarrSparseSource(CompressedSource):
     """A zarr group in AnnData's encoding: ``data``, ``indices``, ``indptr`` and the shape."""
+
+    is_stored = True
 
     def __init__(self, group: StoredGroup, *, feature_axis: int) -> None:
         self.name = group.name
@@ -136,6 +148,13 @@ class ZarrSparseSource(CompressedSource):
         return self._group.pick_names(
             axis=self._feature_axis, length=self.shape[1], positions=columns
         )
+
+    def fingerprint(self) -> str:
+        """Return a digest of the metadata, the group's included, and of listings of the arrays."""
+        documents = sorted(self._group.documents().items())
+        arrays = (self._data, self._indices, self._indptr)
+        stamps = [array.fingerprint() for array in arrays]
+        return digest_of(self.shape, self._feature_axis, documents, *stamps)
 
     def verify(self) -> None:
         """Compare the chunks of all three arrays with listings of the store."""

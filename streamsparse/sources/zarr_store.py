@@ -1,26 +1,22 @@
-"""Zarr arrays and AnnData's sparse groups; the one module that imports zarr for reading."""
+"""Zarr arrays and AnnData's sparse groups: opened, verified, read, fingerprinted."""
 
 from __future__ import annotations
 
-import asyncio
-import gzip
 import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
-from pathlib import Path
-from typing import Any
+from functools import cached_property
+from itertools import islice, product
+from typing import Any, Literal
 
 import numpy as np
 import zarr
-from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import LocalStore
+from zarr.storage import StorePath
 
 from streamsparse.errors import (
-    CorruptChunkError,
+    BudgetTooSmallError,
     MissingChunkError,
     SourceNotFoundError,
     StoreError,
@@ -28,12 +24,33 @@ from streamsparse.errors import (
     UnsupportedInputError,
 )
 from streamsparse.sources.base import Array, Interval, as_block_dtype
-from streamsparse.sources.zarr_layout import absent_inner_chunks, layout_of
+from streamsparse.sources.reading import within_deadline
+from streamsparse.sources.zarr_chain import chain_of
+from streamsparse.sources.zarr_chunks import Absence, ChunkReader, read_indexes
+from streamsparse.sources.zarr_layout import (
+    Coordinates,
+    ShardIndex,
+    absent_inner_chunks,
+    grid_positions,
+    layout_of,
+)
 from streamsparse.sources.zarr_names import digest_names, pick_names
+from streamsparse.sources.zarr_seam import (
+    SeamStore,
+    count_bytes,
+    list_keys,
+    read_documents,
+    seam_path,
+    stamp,
+)
+from streamsparse.units import format_bytes
 
-# zarr holds every chunk of one request at once: requests are cut to this, or to one chunk.
+Format = Literal[2, 3]
+
+# Every chunk of one request is held at once: requests are cut to this, or to one chunk.
 _REQUEST_BYTES = 1 << 23
-_INDEX_READS = 16
+_INDEX_BATCH = 1024
+_MEMORY_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +80,11 @@ class StoredGroup:
         """Return the names at some positions along an axis, None without names."""
         return pick_names(self.node, axis=axis, length=length, positions=positions)
 
+    def documents(self) -> dict[str, bytes]:
+        """Return the metadata documents of the group itself as they are stored now, by name."""
+        store, path = self.node.store, self.node.path
+        return within_deadline(f"reading {self.name}", lambda: read_documents(store, path))
+
 
 def open_node(target: Any, *, missing: str, members: tuple[str, ...]) -> StoredArray | StoredGroup:
     """Open a zarr array, or a group with those of its arrays that are named ``members``.
@@ -77,21 +99,15 @@ def open_node(target: Any, *, missing: str, members: tuple[str, ...]) -> StoredA
     ------
     SourceNotFoundError, UnsupportedInputError, StoreError : nothing there, not zarr, no access.
     """
-    name = str(target)
+    name, chosen = str(target), None
     if isinstance(target, zarr.Array | zarr.Group):
-        target = target.store_path
+        # Whoever opened it has said which format to read, where both are there.
+        chosen, target = target.metadata.zarr_format, target.store_path
         name = str(target)
     try:
-        node = _open(target)
-        if isinstance(node, zarr.Array):
-            return StoredArray(node, name=name, missing=missing)
-        names = sorted(node.keys())
-        arrays = {
-            key: StoredArray(child, name=f"{name}/{key}", missing=missing)
-            for key in members
-            if key in names and isinstance(child := node[key], zarr.Array)
-        }
-        return StoredGroup(name, dict(node.attrs), arrays, names, node)
+        return within_deadline(
+            f"opening {name}", lambda: _open_node(target, name, missing, members, chosen)
+        )
     except StreamSparseError:
         raise
     except FileNotFoundError as error:
@@ -106,14 +122,31 @@ def open_node(target: Any, *, missing: str, members: tuple[str, ...]) -> StoredA
         raise UnsupportedInputError(f"zarr cannot open {name}: {error}") from error
 
 
-def _open(target: Any) -> Any:
-    try:
-        return zarr.open(target, mode="r", use_consolidated=False)
-    except ValueError as error:
-        # Some stores can be written and have no read-only copy of themselves.
-        if "read-only" not in str(error):
-            raise
-        return zarr.open(target, mode="r+", use_consolidated=False)
+def _open_node(
+    target: Any, name: str, missing: str, members: tuple[str, ...], chosen: Format | None
+) -> StoredArray | StoredGroup:
+    node = _open(seam_path(target), name, chosen)
+    if isinstance(node, zarr.Array):
+        return StoredArray(node, name=name, missing=missing)
+    names = sorted(node.keys())
+    arrays = {
+        key: StoredArray(child, name=f"{name}/{key}", missing=missing)
+        for key in members
+        if key in names
+        and isinstance(child := _open(node.store_path / key, f"{name}/{key}", chosen), zarr.Array)
+    }
+    return StoredGroup(name, dict(node.attrs), arrays, names, node)
+
+
+def _open(place: StorePath, name: str, chosen: Format | None) -> Any:
+    if chosen is None:
+        documents = read_documents(place.store, place.path)
+        if "zarr.json" in documents and documents.keys() & {".zarray", ".zgroup"}:
+            raise UnsupportedInputError(
+                f"{name} has metadata of format 2 and of format 3, and they may differ; remove "
+                f"one, or give zarr.open(..., zarr_format=3)"
+            )
+    return zarr.open(place, mode="r", use_consolidated=False, zarr_format=chosen)
 
 
 class StoredArray:
@@ -129,15 +162,29 @@ class StoredArray:
     def __init__(self, array: Any, *, name: str, missing: str) -> None:
         self.name = name
         self._array = array
-        self._missing = missing
+        self._store: SeamStore = array.store
         self.layout = layout_of(array.metadata.to_dict(), name)
+        value = array.metadata.fill_value if self.layout.has_fill else None
+        self._absence = Absence(is_filled=missing == "fill", value=value)
         self.shape = self.layout.shape
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
         self.integrity = "checksummed" if self.layout.is_checksummed else "structural"
         self.decoded_bytes: int = math.prod(self.shape) * self.dtype.itemsize
-        chunk_bytes = math.prod(self.layout.chunk) * self.dtype.itemsize
+        self._chunk_bytes = math.prod(self.layout.chunk) * self.dtype.itemsize
         # Of one request: the encoded chunks, the decoded chunks and the answer.
-        self.overhead_bytes = 3 * max(chunk_bytes, min(_REQUEST_BYTES, self.decoded_bytes))
+        self.overhead_bytes = 3 * max(self._chunk_bytes, min(_REQUEST_BYTES, self.decoded_bytes))
+
+    @cached_property
+    def _reader(self) -> ChunkReader:
+        path, metadata = self._array.path, self._array.metadata
+        return ChunkReader(
+            store=self._store,
+            metadata=metadata,
+            prefix=f"{path}/" if path else "",
+            name=self.name,
+            chain=chain_of(metadata.to_dict(), self.dtype, self.layout.chunk, self.name),
+            absence=self._absence,
+        )
 
     def digest_names(self, *, axis: int, length: int) -> str | None:
         """Return a digest of the names along an axis of the array, None without names."""
@@ -149,12 +196,12 @@ class StoredArray:
 
     def stored_bytes(self) -> int:
         """Bytes of the objects of a local store; of the decoded array for any other."""
-        store: Store = self._array.store
-        if not isinstance(store, LocalStore):
-            return self.decoded_bytes
-        root = Path(store.root) / self._array.path
-        total: int = self._guard("listing", lambda: _folder_bytes(root))
-        return total
+        counted = count_bytes(self._store, self._array.path, self.name)
+        return self.decoded_bytes if counted is None else counted
+
+    def fingerprint(self) -> str:
+        """Return a digest of what writing to the array would change; lists the store."""
+        return stamp(self._store, self._array.path, self.name)
 
     def verify(self) -> None:
         """Compare the chunks that should be there with one listing of the store.
@@ -163,54 +210,55 @@ class StoredArray:
         ------
         MissingChunkError : if chunks are absent and nothing may stand for them.
         """
-        if self._missing == "fill" and self.layout.has_fill:
+        if self._absence.is_filled and self._absence.value is not None:
             return
         if self.layout.is_opaque:
             raise MissingChunkError(
                 f"the shards of {self.name} are nested or encoded so that their index cannot be "
                 f'read; pass missing="fill" (CLI: --missing fill) to trust that none is missing'
             )
+        present = list_keys(self._store, self._array.path, self.name)
+        objects = math.prod(self.layout.grid)
+        # A grid far larger than the listing is not gone through: that chunks are missing is sure.
+        is_sure = objects > 2 * len(present) + 1000
         absent = 0
         named: list[str] = []
-        for count, key in self._absent():
+        for count, key in self._absent(present, len(present) + 3 if is_sure else objects):
             absent += count
             if len(named) < 3:
                 named.append(key)
         if absent:
-            remedy = (
-                "if its writer dropped chunks that hold only the fill value on purpose, pass "
-                'missing="fill" (CLI: --missing fill)'
-                if self.layout.has_fill
-                else "it has no fill value, so nothing can stand for them"
-            )
+            least = objects - len(present) if is_sure else absent
             raise MissingChunkError(
-                f"{absent:,} of {self.layout.chunk_count:,} chunks of {self.name} are missing "
-                f"({', '.join(named)}{', ...' if absent > len(named) else ''}); {remedy}"
+                f"{'at least ' if is_sure else ''}{max(absent, least):,} of "
+                f"{self.layout.chunk_count:,} chunks of {self.name} are missing "
+                f"({', '.join(named)}{', ...' if max(absent, least) > len(named) else ''}); "
+                f"{self._absence.remedy}"
             )
 
-    def _absent(self) -> Iterator[tuple[int, str]]:
+    def _absent(self, present: set[str], most: int) -> Iterator[tuple[int, str]]:
         """Yield (chunks, key) for each absent object, and each inner chunk absent from a shard."""
-        layout, path = self.layout, self._array.path
-        prefix = f"{path}/" if path else ""
-        present = self._guard("listing", lambda: sync(_list(self._array.store, prefix)))
-        shards: list[tuple[tuple[int, ...], str]] = []
-        for chunk in product(*map(range, layout.grid)):
-            key = prefix + self._array.metadata.encode_chunk_key(chunk)
+        layout, shards = self.layout, list[tuple[Coordinates, str]]()
+        for chunk in islice(grid_positions(layout.grid), most):
+            key = self._reader.key(chunk)
             if key in present:
                 shards.append((chunk, key))
             else:
                 yield (1 if layout.index is None else math.prod(layout.inner_grid(chunk))), key
         if layout.index is None:
             return
-        size = layout.index.byte_count
-        part = SuffixByteRequest(size) if layout.index.at_end else RangeByteRequest(0, size)
-        for start in range(0, len(shards), 1024):
-            batch = shards[start : start + 1024]
-            request = _read_parts(self._array.store, [key for _, key in batch], part)
-            indexes = self._guard("reading shard indexes", lambda request=request: sync(request))
+        for start in range(0, len(shards), _INDEX_BATCH):
+            batch = shards[start : start + _INDEX_BATCH]
+            indexes = self._read_indexes([key for _, key in batch], layout.index)
             for (chunk, key), index in zip(batch, indexes, strict=True):
                 for inner in absent_inner_chunks(layout, chunk, index, f"{key} of {self.name}"):
                     yield 1, f"{key} inner chunk {inner}"
+
+    def _read_indexes(self, keys: list[str], at: ShardIndex) -> list[memoryview]:
+        return within_deadline(
+            f"reading the shard indexes of {self.name}",
+            lambda: sync(read_indexes(self._store, keys, at)),
+        )
 
     def read(self, region: tuple[Interval, ...], dtype: np.dtype[Any]) -> Array:
         """Return a region of the array in ``dtype``, read in requests of bounded size."""
@@ -242,49 +290,9 @@ class StoredArray:
         return product(*reversed(axes))
 
     def _request(self, region: tuple[Interval, ...]) -> Array:
-        where = ", ".join(f"{start:,}:{stop:,}" for start, stop in region)
-        selection = tuple(slice(*interval) for interval in region)
-        values = np.asarray(self._guard(f"reading [{where}]", lambda: self._array[selection]))
-        if values.shape != tuple(stop - start for start, stop in region):
-            raise CorruptChunkError(f"{self.name}[{where}] came with shape {values.shape}")
-        return values
-
-    def _guard(self, doing: str, action: Any) -> Any:
-        try:
-            return action()
-        except OSError as error:
-            # Two decoders report bad bytes as failures of the system.
-            if isinstance(error, gzip.BadGzipFile) or "Invalid data stream" in str(error):
-                raise CorruptChunkError(f"{doing} of {self.name} failed: {error}") from error
-            raise StoreError(f"{doing} of {self.name} failed: {error}") from error
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise CorruptChunkError(f"{doing} of {self.name} failed: {error}") from error
-
-
-def _folder_bytes(root: Path) -> int:
-    return sum(
-        os.stat(os.path.join(folder, file)).st_size
-        for folder, _, files in os.walk(root)
-        for file in files
-    )
-
-
-async def _list(store: Store, prefix: str) -> set[str]:
-    if not store.supports_listing:
-        raise StoreError('the store cannot be listed; pass missing="fill" (CLI: --missing fill)')
-    return {key async for key in store.list_prefix(prefix)}
-
-
-async def _read_parts(
-    store: Store, keys: list[str], part: RangeByteRequest | SuffixByteRequest
-) -> list[bytes]:
-    slots = asyncio.Semaphore(_INDEX_READS)
-
-    async def read(key: str) -> bytes:
-        async with slots:
-            found = await store.get(key, default_buffer_prototype(), byte_range=part)
-        return b"" if found is None else found.to_bytes()
-
-    return await asyncio.gather(*map(read, keys))
+        if self._chunk_bytes > _MEMORY_BYTES:
+            raise BudgetTooSmallError(
+                f"one chunk of {self.name} has {format_bytes(self._chunk_bytes)} but this machine "
+                f"has {format_bytes(_MEMORY_BYTES)} of memory; rechunk the source"
+            )
+        return sync(self._reader.read(region))

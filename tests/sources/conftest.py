@@ -5,6 +5,8 @@ import pytest
 import zarr
 from scipy import sparse
 
+from streamsparse.sources import reading
+
 
 def densify(block):
     """Return a block of either kind as a plain array."""
@@ -73,6 +75,12 @@ def write_anndata(store, matrix, *, path="", zarr_format=3, chunk=7, index_dtype
         array = group.create_array(name, shape=values.shape, dtype=values.dtype, **settings)
         array[:] = values
     return group
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    """Try again at once."""
+    monkeypatch.setattr(reading, "PAUSES", (0.0,) * len(reading.PAUSES))
 
 
 @pytest.fixture(scope="session")

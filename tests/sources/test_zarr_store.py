@@ -1,6 +1,7 @@
 import json
 import pickle
 import shutil
+import time
 import warnings
 
 import google_crc32c
@@ -9,7 +10,8 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zarr.storage import LocalStore, MemoryStore
+from scipy import sparse
+from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 from streamsparse.errors import (
     BudgetTooSmallError,
@@ -218,8 +220,6 @@ def test_verify__without_a_fill_value_absence_is_always_an_error(matrix, tmp_pat
 
 
 def test_open__stale_consolidated_metadata_is_ignored(check, write_group, matrix, tmp_path):
-    from scipy import sparse
-
     write_group(tmp_path / "x", sparse.csr_array(matrix("f4")))
     zarr.open_group(tmp_path / "x", mode="a").attrs["shape"] = [11, 29]
     with warnings.catch_warnings():
@@ -252,7 +252,7 @@ def corrupted(tmp_path, matrix, change, **options):
 )
 def test_read__damaged_chunk_is_named(tmp_path, matrix, change, options):
     source = corrupted(tmp_path, matrix, change, **options)
-    with pytest.raises(CorruptChunkError, match=r"x failed|reading \["):
+    with pytest.raises(CorruptChunkError, match=r"c/1/1 of .*x"):
         source.read((0, 11), (0, 29))
 
 
@@ -360,3 +360,143 @@ def test_open__groups_of_other_things_list_what_they_hold(tmp_path):
     group.create_array("X", shape=(2, 2), dtype="f4")
     with pytest.raises(UnsupportedInputError, match=r"encoding-type None.*it holds X"):
         opened(tmp_path / "x")
+
+
+def test_open__metadata_in_both_formats_is_refused_until_one_is_chosen(check, matrix, tmp_path):
+    values = matrix("f4")
+    written(tmp_path / "x", values, chunks=(3, 4))
+    written(tmp_path / "y", values, chunks=(3, 4), zarr_format=2)
+    shutil.copy(tmp_path / "y" / ".zarray", tmp_path / "x" / ".zarray")
+    with pytest.raises(UnsupportedInputError, match=r"format 2 and of format 3.*zarr_format=3"):
+        opened(tmp_path / "x")
+    chosen = zarr.open(tmp_path / "x", mode="r", zarr_format=3)
+    check(opened(chosen), values, budgets=(10**6,))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("chunks", [0, 4]),
+        ("chunks", [-3, 4]),
+        ("chunks", [3]),
+        ("chunks", [3, "4"]),
+        ("shape", [11, -29]),
+        ("shape", [11, 29, 1]),
+        ("dtype", "<f5"),
+        ("dtype", "nonsense"),
+        ("dtype", ["a", "b"]),
+        ("zarr_format", 4),
+        ("compressor", {"id": "unheard-of"}),
+        ("filters", [{"id": "delta", "dtype": "O"}]),
+        ("filters", [{"id": "astype", "encode_dtype": "O", "decode_dtype": "<f4"}]),
+    ],
+)
+def test_open__metadata_that_contradicts_itself_is_refused(tmp_path, matrix, key, value):
+    path = with_document(
+        tmp_path, matrix, lambda document: document.update({key: value}), zarr_format=2
+    )
+    with pytest.raises(UnsupportedInputError):
+        opened(path).read((0, 11), (0, 29))
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("missing", ["error", "fill"])
+def test_verify__a_grid_of_absurd_size_is_not_gone_through(tmp_path, matrix, zarr_format, missing):
+    def change(document):
+        document["shape"] = [10**18, 10**18]
+
+    path = with_document(tmp_path, matrix, change, zarr_format=zarr_format)
+    begun = time.process_time()
+    source = open_source(path, feature_axis=1, missing=missing)
+    if missing == "error":
+        with pytest.raises(MissingChunkError, match=r"at least 8\d,\d{3}(,\d{3}){10} of"):
+            source.verify()
+    else:
+        source.verify()
+    with pytest.raises(BudgetTooSmallError):
+        source.cut((0, 10**18), 1 << 30).__next__()
+    assert time.process_time() - begun < 1
+
+
+def test_read__a_chunk_larger_than_the_machine_is_refused(tmp_path, matrix):
+    def change(document):
+        document["shape"] = document["chunks"] = [10**9, 10**9]
+
+    path = with_document(tmp_path, matrix, change, zarr_format=2)
+    with pytest.raises(BudgetTooSmallError, match="this machine has"):
+        opened(path).read((0, 1), (0, 1))
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "another dtype"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_open__stale_consolidated_metadata_of_both_formats(
+    check, write_group, matrix, tmp_path, zarr_format, change
+):
+    values, path = matrix("f4"), tmp_path / "x"
+    write_group(path, sparse.csr_array(values), zarr_format=zarr_format)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(path)
+    file = path / (".zmetadata" if zarr_format == 2 else "zarr.json")
+    document = json.loads(file.read_text())
+    held = (
+        document["metadata"] if zarr_format == 2 else document["consolidated_metadata"]["metadata"]
+    )
+    stale = held["data/.zarray" if zarr_format == 2 else "data"]
+    length = stale["shape"][0]
+    if change == "another dtype":
+        stale["dtype" if zarr_format == 2 else "data_type"] = "<i4" if zarr_format == 2 else "int32"
+    else:
+        stale["shape"] = [length + 9 if change == "longer" else length - 9]
+    file.write_text(json.dumps(document))
+    for target in (path, zarr.open_group(path, mode="r"), zarr.open_consolidated(path)):
+        check(opened(target), values, budgets=(10**6,))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("feature_axis", [0, 1])
+def test_read__what_vanishes_after_verify_is_missing(matrix, tmp_path, kind, feature_axis):
+    array = written(tmp_path / "x", matrix("f4"), **KINDS[kind])
+    source = opened(tmp_path / "x", feature_axis)
+    key = array.metadata.encode_chunk_key((0, 1))
+    (tmp_path / "x" / key).unlink()
+    n, d = source.shape
+    with pytest.raises(MissingChunkError, match=rf"{key} of .*x is missing; .*--missing fill"):
+        source.read((0, n), (0, d))
+    (tmp_path / "x" / key).mkdir()
+    with pytest.raises(MissingChunkError, match=key):
+        source.read((0, n), (0, d))
+
+
+def test_read__what_vanishes_without_a_fill_value_is_missing_always(matrix, tmp_path):
+    written(tmp_path / "x", matrix("f4"), chunks=(3, 4), zarr_format=2, fill_value=None)
+    source = opened(tmp_path / "x", missing="fill")
+    (tmp_path / "x" / "1.1").unlink()
+    with pytest.raises(MissingChunkError, match=r"1\.1 .*no fill value"):
+        source.read((0, 11), (0, 29))
+
+
+@pytest.mark.parametrize("missing", ["error", "fill"])
+def test_read__nested_shards_and_shards_in_streams(check, matrix, tmp_path, missing):
+    values = matrix("f4") + 1
+    inner = zarr.codecs.ShardingCodec(chunk_shape=(3, 4))
+    nested = zarr.codecs.ShardingCodec(chunk_shape=(6, 8), codecs=[inner])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options = {"chunks": (12, 16), "compressors": None}
+        written(tmp_path / "nested", values, serializer=nested, **options)
+        streamed = {**options, "compressors": zarr.codecs.GzipCodec()}
+        written(tmp_path / "streamed", values, serializer=inner, **streamed)
+        for name in ("nested", "streamed"):
+            source = open_source(tmp_path / name, feature_axis=1, missing=missing)
+            check(source, values, budgets=(10**6,))
+
+
+def test_open__stores_that_must_be_opened_first(check, matrix, tmp_path):
+    values = matrix("f4")
+    with ZipStore(tmp_path / "x.zip", mode="w") as store:
+        written(store, values, chunks=(3, 4))
+    check(opened(ZipStore(tmp_path / "x.zip", mode="r")), values, budgets=(10**6,))
+    with pytest.raises(SourceNotFoundError):
+        opened(LocalStore(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
