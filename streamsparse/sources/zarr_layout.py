@@ -119,12 +119,15 @@ def layout_of(metadata: Mapping[str, Any], name: str) -> Layout:
             )
         chunk = grid["configuration"]["chunk_shape"]
     check_codecs(codecs, name)
+    shape = tuple(int(s) for s in metadata["shape"])
     # An empty array may have been given chunks of width 0.
+    if any(c < 1 <= s for s, c in zip(shape, chunk, strict=False)):
+        raise UnsupportedInputError(f"{name} has chunks of shape {tuple(chunk)}: they hold nothing")
     chunk = tuple(max(1, int(c)) for c in chunk)
     has_shards = any(_name_of(codec) == _SHARDING for codec in codecs)
     index = _shard_index(codecs, chunk) if has_shards else None
     return Layout(
-        shape=tuple(int(s) for s in metadata["shape"]),
+        shape=shape,
         chunk=chunk,
         index=index,
         is_opaque=has_shards and index is None,
