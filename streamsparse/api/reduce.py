@@ -8,6 +8,7 @@ from typing import Any
 from streamsparse import result as results
 from streamsparse.api.access import open_start
 from streamsparse.api.arguments import (
+    check_flag,
     check_out,
     check_policies,
     check_request,
@@ -187,6 +188,7 @@ def sparsify(
     """
     refuse_unavailable(resume=(resume, False))
     check_policies(missing=missing, nonfinite=nonfinite)
+    check_flag("overwrite", overwrite)
     request = check_request(
         method=method,
         m=m,
