@@ -1,0 +1,6 @@
+"""The fault scripts are imported by name, as they import each other."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "faults"))
