@@ -22,6 +22,7 @@ def run(outcome="survived", measured=300, **more):
     return {
         "outcome": outcome,
         "measured": measured,
+        "level": 300,
         "projected": 400,
         "budget": 500,
         "full": True,
@@ -46,7 +47,7 @@ def test_memory_matrix__counts_cells_by_kind_and_width():
 
 
 def test_memory_matrix__marks_a_peak_that_grows_with_d(capsys):
-    found = {cell(1000): run(), cell(10_000): run(measured=310), cell(100_000): run(measured=311)}
+    found = {cell(1000): run(), cell(10_000): run(level=310), cell(100_000): run(level=311)}
     memory.print_slopes(found)
     rows = [line for line in capsys.readouterr().out.splitlines() if "| CSC |" in line]
     assert ["grows" in row for row in rows] == [True, False]
