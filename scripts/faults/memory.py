@@ -54,8 +54,6 @@ LONG = [
 # Files of zeros take no disk; their first columns are written.
 NPY_BYTES = 4 << 30
 WRITTEN = 1000
-# Of one processor each.
-AT_ONCE = 2
 SLOPE = 0.01
 MIB = 1 << 20
 
@@ -84,6 +82,7 @@ def main() -> int:
     parser.add_argument(
         "--json", type=Path, help="file of a line per cell; cells in it are not run again"
     )
+    parser.add_argument("--at-once", type=int, default=2, help="processes beside each other")
     parser.add_argument("--child", help="run one cell and exit; internal")
     arguments = parser.parse_args()
     if arguments.child:
@@ -92,7 +91,7 @@ def main() -> int:
     cells = small() if arguments.small else full()
     found = known(arguments.json)
     left = [cell for cell in cells if cell not in found]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(arguments.at_once) as pool:
         for cell, result in zip(left, pool.map(in_child, left), strict=True):
             found[cell] = result
             if arguments.json:

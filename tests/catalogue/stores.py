@@ -146,7 +146,7 @@ STORE = {
     "shape negative": Bad(metadata(shape=[-6, 12]), UNSUPPORTED, "-6|negative|shape"),
     "shape of text": Bad(metadata(shape="6x12"), UNSUPPORTED, "zarr cannot open"),
     "shape of 10^18 columns": Bad(
-        metadata(shape=[6, 10**18]), MISSING, "at least 100,000 of 666,666,666,666,666,668 chunks"
+        metadata(shape=[6, 10**18]), MISSING, "at least [0-9,]+ of 666,666,666,666,666,668 chunks"
     ),
     "shape of 10^18 columns, format 2": Bad(
         metadata(zarr_format=2, shape=[6, 10**18]), MISSING, "chunks of .* are missing"
