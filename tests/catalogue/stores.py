@@ -28,14 +28,14 @@ def files(**contents):
     return make
 
 
-def pickle_bomb(position, chunk=b"cos\nsystem\n(S'touch owned'\ntR."):
-    """Format 2 with a codec that runs code, as filter or as compressor."""
+def pickle_bomb(position):
+    """Format 2 with a codec that runs code, as filter or as compressor; it would leave a file."""
 
     def make(tmp_path):
         changes = {"filters": PICKLE} if position == "filter" else {"compressor": PICKLE[0]}
         path = metadata(zarr_format=2, **changes)(tmp_path)
         for key in path.glob("[0-9]*"):
-            key.write_bytes(chunk)
+            key.write_bytes(f"cos\nsystem\n(S'touch {tmp_path}/owned'\ntR.".encode())
         return path
 
     return make
@@ -177,6 +177,9 @@ STORE = {
         sharding(codecs=[{"name": "numcodecs.pickle", "configuration": {}}]),
         UNSUPPORTED,
         "pickle|zarr cannot open",
+    ),
+    "a codec that zarr would use": Bad(
+        metadata(zarr_format=2, filters=[{"id": "base64"}]), UNSUPPORTED, "uses the codec 'base64'"
     ),
     "objects as JSON": Bad(
         metadata(zarr_format=2, filters=[{"id": "json2"}]), UNSUPPORTED, "json2"
