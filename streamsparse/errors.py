@@ -4,6 +4,10 @@
 class StreamSparseError(Exception):
     """Base of every error raised on purpose: bad input, a refused plan, a store that fails."""
 
+    def __str__(self) -> str:
+        """Return the message as one line, however many the error that it quotes had."""
+        return " ".join(super().__str__().splitlines())
+
 
 class UnsupportedInputError(StreamSparseError, TypeError):
     """The object, its number of dimensions, its dtype or its codec is not one we read."""

@@ -24,15 +24,22 @@ def parse_memory(memory: int | str) -> int:
     ------
     ParameterError : if the text has no meaning or the number is not positive.
     """
+    # dask reads text without a number as 1.
+    if isinstance(memory, str) and not any(map(str.isdigit, memory)):
+        raise _meaningless(memory)
     try:
         count = parse_bytes(memory) if isinstance(memory, str) else int(memory)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ParameterError(
-            f"memory must be bytes or text with a unit such as '1 GiB', not {memory!r}"
-        ) from error
+        raise _meaningless(memory) from error
     if count <= 0:
         raise ParameterError(f"memory must be positive, not {memory!r}")
     return int(count)
+
+
+def _meaningless(memory: object) -> ParameterError:
+    return ParameterError(
+        f"memory must be bytes or text with a unit such as '1 GiB', not {memory!r}"
+    )
 
 
 def format_seconds(seconds: float) -> str:

@@ -51,19 +51,22 @@ def digest(X):
     ]
 
 
-def dense_S(*, d, m, s, seed, hash="splitmix"):
-    """The matrix S (m, d) of THEORY 7.1, times sqrt(s): entries -1, 0, 1, column by column."""
+def dense_S(*, d, m, s, seed, hash="splitmix", start=0):
+    """The matrix S (m, d) of THEORY 7.1, times sqrt(s): entries -1, 0, 1, column by column.
+
+    ``start``: the columns start .. start + d of a wider S instead of the first d.
+    """
     s = min(s, m)
     run = min(64, 2 ** int(math.log2(m // s)))
     S = np.zeros((m, d))
     for j in range(d):
-        q, a = divmod(j, run)
+        q, a = divmod(start + j, run)
         base = 0
         for t in range(s):
             width = m // s + (1 if t < m % s else 0)
             if hash == "poly4":
                 offset = polynomial_word(seed, q, 2 * t) % width
-                bit = polynomial_word(seed, j, 2 * t + 1) & 1
+                bit = polynomial_word(seed, start + j, 2 * t + 1) & 1
             else:
                 offset = hash_word(seed, q, 2 * t) % width
                 bit = (hash_word(seed, q, 2 * t + 1) >> a) & 1

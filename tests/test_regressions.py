@@ -18,7 +18,7 @@ def test_sparsify__accepts_what_plan_accepts_for_wide_indices():
     wide = scipy.sparse.csr_array(
         (X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), shape=X.shape
     )
-    for memory in ("300 MiB", "1 GiB", "16 GiB"):
+    for memory in ("300 MiB", "16 GiB"):
         plan = ss.plan(wide, "sketch", m=64, memory=memory)
         assert ss.sparsify(wide, "sketch", m=64, memory=memory).plan == plan
 
@@ -37,7 +37,7 @@ def test_sparsify__accepts_what_plan_accepts_for_uneven_rows(storage, tmp_path):
         dense = dask.array.from_array(X.toarray(), chunks=(200, 10_000))
         X = dense.map_blocks(scipy.sparse.csr_matrix)
     accepted = 0
-    for mebibytes in range(200, 400, 50 if storage == "dask" else 20):
+    for mebibytes in range(200, 400, 100 if storage == "dask" else 40):
         try:
             ss.plan(X, "sketch", m=700, memory=f"{mebibytes} MiB", out=tmp_path / "y")
         except ss.BudgetTooSmallError:

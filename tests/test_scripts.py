@@ -8,7 +8,7 @@ SCRIPTS = Path(__file__).parent.parent / "scripts"
 
 
 def test_accuracy__prints_predicted_certified_and_exact_errors_of_each_target():
-    command = [sys.executable, SCRIPTS / "accuracy.py", "--modules", "12"]
+    command = [sys.executable, SCRIPTS / "accuracy.py", "--modules", "8"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("|")]
@@ -18,6 +18,6 @@ def test_accuracy__prints_predicted_certified_and_exact_errors_of_each_target():
     for row in rows[:-1]:
         for cell in row[2:]:
             _, certified, exact = cell.split(" / ")
-            # 12 rows are all compared: certified is exact, up to the rounding of d products.
+            # 8 rows are all compared: certified is exact, up to the rounding of d products.
             if certified != "-" and float(exact) > 1e-9:
                 assert certified == exact

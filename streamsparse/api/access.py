@@ -95,6 +95,8 @@ def open_start(start: Result | str | Path | None, source: Source | None) -> Star
     """
     if start is None:
         return None
+    if not isinstance(start, Result | str | Path):
+        raise ParameterError(f"start must be a Result or the path of one, not {start!r}")
     result = start if isinstance(start, Result) else load(start)
     if result.known is None or result.columns is None or result.weights is None:
         raise ParameterError(

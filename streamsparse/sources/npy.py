@@ -15,6 +15,7 @@ from numpy.lib import format as npy_format
 from streamsparse.errors import (
     CorruptChunkError,
     SourceNotFoundError,
+    UnsupportedInputError,
 )
 from streamsparse.sources.base import (
     Array,
@@ -33,6 +34,7 @@ from streamsparse.units import format_bytes
 _PAGE_BYTES = 4096
 # float16 is widened through a buffer of this size.
 _WIDEN_BYTES = 1 << 20
+_VERSIONS = ((1, 0), (2, 0), (3, 0))
 # No honest header of a plain dtype comes near this; a forged length cannot make us read more.
 _HEADER_BYTES = 1 << 17
 
@@ -158,17 +160,23 @@ class NpySource(DenseSource):
 
 def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Return (shape, whether in Fortran order, dtype, position of the first byte of data)."""
+    if path.exists() and not path.is_file():
+        # Opening a pipe would wait for its writer.
+        raise UnsupportedInputError(f"{path} is not a regular file; copy it to one first")
     head = io.BytesIO(_read_head(path))
     try:
+        version = npy_format.read_magic(head)
         # Version 3 exists for structured dtypes alone; read as version 2 it gives their dtype.
         parse = (
             npy_format.read_array_header_1_0
-            if npy_format.read_magic(head) == (1, 0)
+            if version == (1, 0)
             else npy_format.read_array_header_2_0
         )
         shape, is_fortran, dtype = parse(head)
     except Exception as error:
         raise CorruptChunkError(f"{path} has no valid npy header: {error}") from error
+    if version not in _VERSIONS:
+        raise CorruptChunkError(f"{path} has no valid npy header: version {version} is not known")
     return shape, bool(is_fortran), dtype, head.tell()
 
 

@@ -11,21 +11,21 @@ from streamsparse.demo.run import run_demo, run_dense_demo
 
 @pytest.fixture(scope="module")
 def report():
-    return run_demo(limit=30, say=lambda what: None)
+    return run_demo(limit=12, say=lambda what: None)
 
 
 def test_demo__every_certificate_holds(report):
     assert report.violations == []
     asked = ["exact", "sketch", "sketch", "sketch", "sample", "select", "auto"]
     assert [run.asked for run in report.runs] == asked
-    assert report.n == 30
-    assert all(run.check.checked_rows == 30 for run in report.runs)
+    assert report.n == 12
+    assert all(run.check.checked_rows == 12 for run in report.runs)
     assert all(len(entry.before) == len(entry.after) == 3 for entry in report.neighbours)
 
 
 def test_demo__prints_a_table_and_removes_its_folder(run, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    result = run("demo", "--limit", "20")
+    result = run("demo", "--limit", "10")
     assert result.exit_code == 0, result.stderr
     assert max(map(len, result.stdout.splitlines())) <= 80
     for words in ("attention error", "Y = 0", "beta = 8", "nearest modules", "next:  streamsparse"):
@@ -42,7 +42,7 @@ def test_demo__json(run, monkeypatch, report):
 
 def test_demo__dense_keeps_its_budget(run, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    result = run("demo", "--dense", "1MB", "--limit", "20")
+    result = run("demo", "--dense", "1MB", "--limit", "10")
     assert result.exit_code == 0, result.stderr
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "fits the budget" in result.stdout
