@@ -206,6 +206,8 @@ def _decode_shard(
     assert inner is not None
     part = view[-at.byte_count :] if at.at_end else view[: at.byte_count]
     numbers = index_numbers(at, part, where)
+    low = 0 if at.at_end else at.byte_count
+    high = len(view) - at.byte_count if at.at_end else len(view)
     for position, inside, outside in pieces(region, at.inner):
         named = f"{where} inner chunk {position}"
         span = inner_span(chain, numbers, position, named)
@@ -214,9 +216,10 @@ def _decode_shard(
             fill(target, named)
             continue
         start, stop = span
-        if stop > len(view):
+        if start < low or stop > high:
             raise CorruptChunkError(
-                f"{named} ends at byte {stop:,} but the shard has {len(view):,}"
+                f"{named} lies at bytes {start:,} to {stop:,}; the shard has chunks from {low:,} "
+                f"to {high:,}"
             )
         place_chunk(inner, view[start:stop], inside, target, named, fill)
 

@@ -5,7 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from streamsparse.errors import BadStructureError, BudgetTooSmallError, UnsupportedInputError
+from streamsparse.errors import (
+    BadStructureError,
+    BudgetTooSmallError,
+    StoreError,
+    UnsupportedInputError,
+)
 from streamsparse.sources import dask_array
 from streamsparse.sources.open import open_source
 
@@ -145,3 +150,15 @@ def test_dask_source__a_budget_below_one_chunk_is_refused(matrix):
             list(source.cut((0, 11), 100))
         with pytest.raises(BudgetTooSmallError):
             list(source.blocks(100))
+
+
+@pytest.mark.parametrize("error", [OSError("lost"), ValueError("bad")])
+def test_read__a_chunk_that_cannot_be_computed_is_named(error):
+    def fail(block):
+        raise error
+
+    array = da.ones((4, 6), chunks=(2, 3)).map_blocks(fail, dtype="f8", meta=np.empty((0, 0)))
+    source = open_source(array, feature_axis=1, missing="error")
+    cause = rf"computing chunks .* failed: {type(error).__name__}: {error}"
+    with pytest.raises(StoreError, match=cause):
+        source.read((0, 2), (0, 3))

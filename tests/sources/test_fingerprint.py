@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 from scipy import sparse
-from zarr.storage import LocalStore, MemoryStore, ZipStore
+from zarr.storage import LocalStore, MemoryStore, WrapperStore, ZipStore
 
 from streamsparse.errors import SourceNotFoundError
 from streamsparse.sources.open import open_source
@@ -112,6 +112,19 @@ def test_fingerprint__one_value_in_memory(matrix):
     array = zarr.open_array(store, mode="a")
     array[10, 28] += 1
     assert fingerprint(store) != before
+
+
+def test_fingerprint__of_any_other_store_is_metadata_and_keys(matrix):
+    store = MemoryStore()
+    write(store, matrix("f4") + 1)
+    other = WrapperStore(store)
+    seen = [fingerprint(other)]
+    assert fingerprint(other) == seen[0]
+    zarr.open_array(store, mode="a").attrs["note"] = 1
+    seen.append(fingerprint(other))
+    del store._store_dict["c/0/0"]
+    seen.append(fingerprint(other))
+    assert len(set(seen)) == 3
 
 
 def test_fingerprint__a_zip_file_that_was_written_again(tmp_path, matrix):

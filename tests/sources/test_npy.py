@@ -6,7 +6,12 @@ import threading
 import numpy as np
 import pytest
 
-from streamsparse.errors import CorruptChunkError, SourceNotFoundError, UnsupportedInputError
+from streamsparse.errors import (
+    CorruptChunkError,
+    SourceNotFoundError,
+    StoreError,
+    UnsupportedInputError,
+)
 from streamsparse.sources import npy
 from streamsparse.sources.open import open_source
 
@@ -135,3 +140,31 @@ def test_npy_source__threads_share_one_descriptor_that_is_closed(matrix, tmp_pat
     gc.collect()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
+
+
+def test_read__a_failure_that_passes_is_tried_again(monkeypatch, tmp_path):
+    X = np.arange(12.0).reshape(3, 4)
+    np.save(tmp_path / "x.npy", X)
+    source = open_source(tmp_path / "x.npy", feature_axis=1, missing="error")
+    read, failures = os.preadv, [OSError(5, "I/O error")] * 3
+
+    def flaky(*arguments):
+        if failures:
+            raise failures.pop()
+        # A short read is no error: the rest is asked for.
+        descriptor, (view,), position = arguments
+        return read(descriptor, [view[: max(1, len(view) // 2)]], position)
+
+    monkeypatch.setattr(os, "preadv", flaky)
+    np.testing.assert_array_equal(source.read((0, 3), (0, 4)).view(), X)
+    failures.extend([OSError(5, "I/O error")] * 4)
+    with pytest.raises(StoreError, match=r"reading .*x\.npy failed 4 times in a row.*I/O error"):
+        source.read((0, 3), (0, 4))
+
+
+def test_read__a_file_that_is_gone_before_the_first_read(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((2, 2)))
+    source = open_source(tmp_path / "x.npy", feature_axis=1, missing="error")
+    (tmp_path / "x.npy").unlink()
+    with pytest.raises(SourceNotFoundError, match="any more"):
+        source.read((0, 2), (0, 2))

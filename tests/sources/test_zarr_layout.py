@@ -1,9 +1,11 @@
+from itertools import islice
+
 import google_crc32c
 import numpy as np
 import pytest
 
 from streamsparse.errors import CorruptChunkError, UnsupportedInputError
-from streamsparse.sources.zarr_layout import absent_inner_chunks, layout_of
+from streamsparse.sources.zarr_layout import absent_inner_chunks, grid_positions, layout_of
 
 BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 CRC = {"name": "crc32c"}
@@ -77,3 +79,40 @@ def test_absent_inner_chunks__ignores_those_outside_the_array(endian):
         list(absent_inner_chunks(layout, (0, 0), raw[:-1] + b"?", "x"))
     with pytest.raises(CorruptChunkError, match="truncated"):
         list(absent_inner_chunks(layout, (0, 0), raw[:-1], "x"))
+
+
+@pytest.mark.parametrize(
+    ("codec", "is_checksummed"),
+    [
+        ({"id": "lzma"}, True),
+        ({"id": "lzma", "format": 1, "check": -1}, True),
+        ({"id": "lzma", "format": 1, "check": 0}, False),
+        ({"id": "lzma", "format": 2, "check": -1}, False),
+        ({"id": "lzma", "format": 3, "check": -1}, False),
+        ({"id": "zlib"}, True),
+        ({"id": "zstd", "checksum": False}, False),
+        ({"id": "zstd", "checksum": True}, True),
+        ({"id": "fletcher32"}, True),
+        ({"id": "shuffle"}, False),
+    ],
+)
+def test_layout_of__a_codec_is_checksummed_where_its_stream_is(codec, is_checksummed):
+    document = {
+        "zarr_format": 2,
+        "shape": (11, 29),
+        "chunks": (6, 8),
+        "fill_value": 0,
+        "compressor": codec,
+    }
+    assert layout_of(document, "x").is_checksummed is is_checksummed
+
+
+@pytest.mark.parametrize("chunk", [(0, 8), (6, -1)])
+def test_layout_of__chunks_without_length_are_refused(chunk):
+    with pytest.raises(UnsupportedInputError, match="at least 1 long"):
+        layout_of(metadata([BYTES], chunk=chunk), "x")
+
+
+def test_grid_positions__are_those_of_loops_and_never_held():
+    assert list(grid_positions((2, 1, 3))) == list(np.ndindex(2, 1, 3))
+    assert list(islice(grid_positions((10**18, 10**18)), 2)) == [(0, 0), (0, 1)]

@@ -427,7 +427,7 @@ def test_read__a_chunk_larger_than_the_machine_is_refused(tmp_path, matrix):
         opened(path).read((0, 1), (0, 1))
 
 
-@pytest.mark.parametrize("change", ["longer", "shorter", "another dtype"])
+@pytest.mark.parametrize("change", ["longer", "shorter", "another dtype", "not there"])
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_open__stale_consolidated_metadata_of_both_formats(
     check, write_group, matrix, tmp_path, zarr_format, change
@@ -444,7 +444,10 @@ def test_open__stale_consolidated_metadata_of_both_formats(
     )
     stale = held["data/.zarray" if zarr_format == 2 else "data"]
     length = stale["shape"][0]
-    if change == "another dtype":
+    if change == "not there":
+        for key in ("data/.zarray", "data/.zattrs", "data"):
+            held.pop(key, None)
+    elif change == "another dtype":
         stale["dtype" if zarr_format == 2 else "data_type"] = "<i4" if zarr_format == 2 else "int32"
     else:
         stale["shape"] = [length + 9 if change == "longer" else length - 9]
