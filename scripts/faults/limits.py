@@ -62,11 +62,16 @@ def same(found, expected) -> bool:
 
 
 def wide_dense(d: int):
-    """int8, n = 2: G against the closed form; the sketch of columns beyond 2^31 against S."""
+    """int8, n = 2: G against the closed form."""
     chunk = generated.pattern(2, 1 << 19, "int8")
     G = generated.dense_gram(2, d, chunk)
     yield same(gram(generated.dense(2, d, values=chunk)), G)
-    store, start = generated.ending(2, d, chunk[:, : 1 << 16].copy())
+
+
+def wide_sketch(d: int):
+    """int8, n = 2, zero but for the last columns: what S is beyond 2^31."""
+    chunk = generated.pattern(2, 1 << 16, "int8")
+    store, start = generated.ending(2, d, chunk)
     tail = chunk[:, : d - start]
     result = ss.sparsify(store, "sketch", m=M, s=1, seed=5, progress=False)
     S = reference.dense_S(d=d - start, start=start, m=M, s=1, seed=5)
@@ -166,7 +171,8 @@ def shifted(size: int):
 
 
 CHECKS: dict[str, Callable] = {
-    "dense int8, d > 2^31": wide_dense,
+    "G of int8, d > 2^31": wide_dense,
+    "sketch of int8, d > 2^31": wide_sketch,
     "CSC, nnz > 2^31": many_entries,
     "CSR, indices > 2^31": wide_indices,
     "n d > 2^63, metadata": beyond_2_to_63,

@@ -271,12 +271,12 @@ def matrix(found: dict[Cell, dict]) -> list[Tally]:
         of_plan = [r["measured"] / r["projected"] for r in mine if "measured" in r]
         refused = sum(r["outcome"] == "refused" for r in mine)
         failures = {r["why"] for r in mine if r["outcome"] == "crashes"}
-        row.note = "; ".join(
-            [f"at most {max(shares):.0%} of the budget, {max(of_plan):.0%} of the plan"]
-            * bool(shares)
-            + [f"{refused} refused before a value was read"] * bool(refused)
-            + sorted(failures)
-        )
+        notes = []
+        if shares:
+            notes.append(f"at most {max(shares):.0%} of the budget, {max(of_plan):.0%} of the plan")
+        if refused:
+            notes.append(f"{refused} refused before a value was read")
+        row.note = "; ".join([*notes, *sorted(failures)])
     return sorted(rows.values(), key=lambda row: row.name)
 
 

@@ -51,3 +51,8 @@ def test_memory_matrix__marks_a_peak_that_grows_with_d(capsys):
     memory.print_slopes(found)
     rows = [line for line in capsys.readouterr().out.splitlines() if "| CSC |" in line]
     assert ["grows" in row for row in rows] == [True, False]
+
+
+def test_memory_matrix__has_a_row_where_every_budget_is_refused():
+    (row,) = memory.matrix({cell(1000): {"outcome": "refused", "why": "too small"}})
+    assert row.note == "1 refused before a value was read"
