@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_info
 import drivers
 import strategies
 import streamsparse as ss
+from streamsparse.storing import result_store
 
 
 def test_sparsify__accepts_what_plan_accepts_for_wide_indices():
@@ -132,8 +133,9 @@ def test_load__refuses_attributes_that_are_not_whole(tmp_path):
     ss.sparsify(np.ones((5, 300)), "sketch", m=16, out=tmp_path / "y.zarr")
     stored = zarr.open_group(tmp_path / "y.zarr")
     attributes = dict(stored.attrs["streamsparse"])
-    del attributes["map"]
-    stored.attrs["streamsparse"] = attributes
+    del attributes["map"], attributes["sha256"]
+    seal = result_store._seal(tmp_path / "y.zarr", attributes)
+    stored.attrs["streamsparse"] = attributes | {"sha256": seal}
     with pytest.raises(ss.UnsupportedInputError, match="map"):
         ss.load(tmp_path / "y.zarr")
 

@@ -171,13 +171,13 @@ class Checkpoints:
             path = self._folder / f"{_COMPLETE}{place.scan}-band-{place.band}"
             self._write(path, place, sums.span, sums.save(), is_complete=True, check=self._check)
 
-    def salvage(self, place: Place, sums: Savable) -> None:
-        """Keep what can be kept in a second; at least something that says which run this was."""
-        if self._furthest > (place, sums.span):
+    def salvage(self, place: Place, sums: Savable, *, at_least: bool) -> None:
+        """Keep what can be kept in a second; ``at_least`` what says which run this was."""
+        if self._furthest > (place, sums.span) or not (sums.span or at_least):
             return
         saved = sums.save()
         if _count_bytes(saved) > self._rate * _SALVAGE_SECONDS:
-            if self.has_any:
+            if self.has_any or not at_least:
                 return
             saved = None
         # What ends the run is said by whoever calls this.

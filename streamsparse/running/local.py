@@ -132,9 +132,9 @@ def _fill(
             del block
             if keeper is not None:
                 keeper.offer(place, sums)
-    except (RunInterrupted, StoreError):
+    except (RunInterrupted, StoreError) as end:
         if keeper is not None:
-            keeper.salvage(place, sums)
+            keeper.salvage(place, sums, at_least=isinstance(end, RunInterrupted))
         raise
     sums.complete(each)
     if keeper is not None:

@@ -18,6 +18,7 @@ from streamsparse.kernels.parts import Each
 
 # Looked at every so often while a block is waited for.
 _POLL_SECONDS = 0.05
+READER = "streamsparse reader"
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
@@ -125,7 +126,9 @@ class _Readers:
 
     def __init__(self, count: int) -> None:
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+        self._threads = [
+            threading.Thread(target=self._work, name=READER, daemon=True) for _ in range(count)
+        ]
         for thread in self._threads:
             thread.start()
 

@@ -65,9 +65,8 @@ class Workplace:
             # The lock goes last: what it guards is gone, or in order.
             with suppress(StoreError):
                 remove_tree(self._result)
-                if not self._holds_more:
-                    remove_tree(self.folder / _LOCK)
-                    remove_directory(self.folder)
+                remove_tree(self.folder / _LOCK)
+                remove_directory(self.folder)
             unlock(lock)
 
     def _lock(self) -> int:
@@ -88,10 +87,6 @@ class Workplace:
     @property
     def _replaced(self) -> Path:
         return self.folder / "replaced"
-
-    @property
-    def _holds_more(self) -> bool:
-        return any(entry.name != _LOCK for entry in self.folder.iterdir())
 
     def _recover(self) -> None:
         """Bring back what was being replaced when a process died; drop half outputs."""

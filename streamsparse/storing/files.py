@@ -65,8 +65,9 @@ def make_directories(path: Path) -> None:
     ------
     StoreError : if one cannot be made.
     """
-    if path.is_dir():
-        return
+    with reporting("making the directory", path):
+        if path.is_dir():
+            return
     make_directories(path.parent)
     try:
         make_directory(path)

@@ -95,15 +95,15 @@ def test_resume__goes_on_with_the_same_bits_from_wherever_it_ended(
 def test_resume__begins_where_nothing_was_kept_and_returns_what_is_done(tmp_path, matrices):
     np.save(tmp_path / "x.npy", matrices["dense"])
     out = tmp_path / "Y.zarr"
-    first = reduce(tmp_path / "x.npy", "sketch", out, resume=True)
+    first = bits(reduce(tmp_path / "x.npy", "sketch", out, resume=True))
     changed = os.stat(out / "zarr.json").st_mtime_ns
     again = reduce(tmp_path / "x.npy", "sketch", out, resume=True)
-    assert bits(again) == bits(first)
+    assert bits(again) == first
     assert os.stat(out / "zarr.json").st_mtime_ns == changed
     with pytest.raises(ss.OutputExistsError):
         reduce(tmp_path / "x.npy", "sketch", out, resume=True, seed=1)
     other = reduce(tmp_path / "x.npy", "sketch", out, resume=True, seed=1, overwrite=True)
-    assert bits(other) != bits(first)
+    assert bits(other) != first
 
 
 def fail(X, name, out, **changes):
@@ -194,12 +194,11 @@ def test_sparsify__does_not_throw_much_work_away_unasked(tmp_path, narrow, matri
     assert not Workplace(out).folder.exists()
 
 
-def test_sparsify__short_runs_keep_nothing(tmp_path, matrices):
+def test_sparsify__keeps_nothing_where_nothing_was_summed(tmp_path, matrices):
     source = Failing(ss.open_source(matrices["dense"]), after=0)
     with pytest.raises(ss.StoreError):
         reduce(source, "exact", tmp_path / "Y.zarr")
-    # But for what says which run it was.
-    assert [path.stat().st_size < 5000 for path in tmp_path.rglob("checkpoint-*")] == [True]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

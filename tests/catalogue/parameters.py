@@ -6,6 +6,10 @@ import numpy as np
 
 import streamsparse as ss
 from catalogue.common import Bad, dense, given, zarr_array
+from streamsparse.running.threads import blas_kernels
+from streamsparse.storing.commit import Workplace
+from streamsparse.storing.files import lock_file
+from streamsparse.storing.records import write_record
 
 PARAMETER, EXISTS, STORE = ss.ParameterError, ss.OutputExistsError, ss.StoreError
 
@@ -27,6 +31,7 @@ WRONG = {
     "nonfinite": ([None, "drop", 0], "nonfinite must be one of"),
     "progress": ([None, "always", 1], "progress must be"),
     "overwrite": (["yes", None, 1], "overwrite must be True or False"),
+    "resume": (["yes", None, 1], "resume must be True or False"),
     "out": ([5, "a\0b", b"y", 1.0], "out must be a path"),
 }
 
@@ -112,7 +117,44 @@ OUTPUTS = {
     "output name too long": Bad(dense, STORE, "long", out("y" * 300)),
 }
 
+
+def unfinished(**facts):
+    """Make what an interrupted run of another request has left."""
+
+    def make(tmp_path):
+        folder = Workplace(tmp_path / "y.zarr").folder
+        folder.mkdir()
+        known = {"place": [0, 0], "span": 1, "is_complete": False, "kernels": blas_kernels()}
+        write_record(folder / "checkpoint-a", known | facts, None, check=lambda: None)
+        return dense()
+
+    return make
+
+
+def being_written(tmp_path):
+    folder = Workplace(tmp_path / "y.zarr").folder
+    folder.mkdir()
+    # Held until this process ends.
+    lock_file(folder / "lock")
+    return dense()
+
+
+UNFINISHED = {
+    "resume without out": Bad(dense, PARAMETER, "give out", lambda _: {"resume": True}),
+    "resume of another request": Bad(
+        unfinished(identity={"seed": 1}, seconds=1e6),
+        ss.CheckpointMismatchError,
+        "is of another run",
+        given(resume=True),
+    ),
+    "much unfinished work": Bad(
+        unfinished(identity={}, seconds=1e6), EXISTS, "277 h 46 min of work.*resume=True"
+    ),
+    "output is being written": Bad(being_written, ss.OutputBusyError, "somebody else"),
+}
+
 PARAMETERS = {
+    **UNFINISHED,
     **{
         f"{name}={value!r}": Bad(dense, PARAMETER, message, given(**{name: value}))
         for name, (values, message) in WRONG.items()

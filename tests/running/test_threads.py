@@ -4,7 +4,7 @@ import time
 import pytest
 
 from streamsparse.errors import RunInterrupted, StoreError
-from streamsparse.running.threads import interruptible, read_ahead, worker_threads
+from streamsparse.running.threads import READER, interruptible, read_ahead, worker_threads
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 3, 50])
@@ -39,9 +39,9 @@ def test_read_ahead__a_read_that_hangs_meets_its_deadline_and_holds_nothing_up()
     hanging = threading.Event()
     with pytest.raises(StoreError, match=r"nothing was read for 0\.1 s"):
         list(read_ahead(lambda _: hanging.wait(60), [0], ahead=0, deadline=0.1))
-    assert all(
-        thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()
-    )
+    readers = [thread for thread in threading.enumerate() if thread.name == READER]
+    assert readers
+    assert all(thread.daemon for thread in readers)
     hanging.set()
 
 
