@@ -50,6 +50,7 @@ def marked(script):
     return pytest.param(script, marks=marks, id=script.stem)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", list(map(marked, SCRIPTS)))
 def test_benchmark__toy_run_prints_json_lines_and_a_table(script):
     if script.stem == "bench_memory" and not Path("/proc/self/status").exists():

@@ -126,6 +126,7 @@ def test_most_rows__hold_for_their_share_as_often_as_they_say(kind):
     assert_covered(failures["entry"])
 
 
+@pytest.mark.slow
 def test_all_rows__of_a_single_row_fail_at_the_rate_delta_itself():
     # n = 1: q probes of one number, chi-square to the letter.
     failures = 0
@@ -288,6 +289,7 @@ def assert_truthful(X, methods, seeds):
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", strategies.hard_matrices())
 def test_certificate__of_few_rows_never_says_less_than_the_truth(kind):
     # Up to 256 rows everything is compared, and bounds hold rounding alone.

@@ -180,6 +180,7 @@ def test_run_plan__gives_the_same_bits_for_any_threads_and_blocks_of_any_source(
             assert bits(run_plan(job).Y) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["bss", "balance", "auto"])
 @pytest.mark.parametrize(
     "arguments",

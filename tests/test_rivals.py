@@ -67,6 +67,7 @@ def assert_no_worse(mine, theirs):
     assert (mine.mean(axis=0) <= theirs.mean(axis=0) + 6 * noise + rounding).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_sketch__is_no_worse_than_clarkson_woodruff(kind, seeds):
@@ -79,6 +80,7 @@ def test_sketch__is_no_worse_than_clarkson_woodruff(kind, seeds):
     assert_no_worse(mine, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_sketch__has_no_more_mean_square_error_than_independent_buckets(kind, seeds):
@@ -103,6 +105,7 @@ def test_sketch__has_no_disaster_where_clarkson_woodruff_has_some():
     assert (mine[:, 0] <= 0.5).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", SEEDS_OF_SLOW_RIVAL)
 @pytest.mark.parametrize("kind", KINDS)
 def test_sketch__is_no_worse_than_a_sparse_random_projection(kind, seeds):

@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
 
+@pytest.mark.slow
 def test_accuracy__prints_predicted_certified_and_exact_errors_of_each_target():
     command = [sys.executable, SCRIPTS / "accuracy.py", "--modules", "8"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

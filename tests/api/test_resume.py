@@ -81,7 +81,7 @@ def test_resume__goes_on_with_the_same_bits_from_wherever_it_ended(
     # The blocks of one span and those read ahead are read again, and of rows what is sampled first.
     how, width = first.plan.stream, max(stop - start for _, (start, stop) in whole.reads)
     again = -(-how.span_width // width) + how.in_flight + first.plan.checked_rows * (how.bands > 1)
-    for after in range(1, total, max(1, total // 5)):
+    for after in range(1, total, max(1, total // 3)):
         out = tmp_path / f"{after}.zarr"
         with pytest.raises(ss.StoreError, match="gone"):
             reduce(Failing(source, after=after), name, out)

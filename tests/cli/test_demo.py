@@ -23,6 +23,7 @@ def test_demo__every_certificate_holds(report):
     assert all(len(entry.before) == len(entry.after) == 3 for entry in report.neighbours)
 
 
+@pytest.mark.slow
 def test_demo__prints_a_table_and_removes_its_folder(run, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     result = run("demo", "--limit", "10")
@@ -40,6 +41,7 @@ def test_demo__json(run, monkeypatch, report):
     assert values["violations"] == []
 
 
+@pytest.mark.slow
 def test_demo__dense_keeps_its_budget(run, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     result = run("demo", "--dense", "1MB", "--limit", "10")

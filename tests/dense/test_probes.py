@@ -35,6 +35,7 @@ def omega(n, q, seed):
     return normals(seed=seed, rows=n, columns=q, stream=PROBES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ERRORS)
 @pytest.mark.parametrize("q", [1, 2, 16, 64])
 def test_norm_bound__fails_no_more_often_than_allowed(kind, q):

@@ -6,6 +6,7 @@ from zarr.storage import MemoryStore
 from streamsparse.sources import reading
 
 
+@pytest.mark.slow
 def test_transient__failures_that_pass_leave_the_bits_and_others_are_named():
     tallies = transient.run(small=True)
     assert print_table(tallies) == 0

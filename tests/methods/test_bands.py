@@ -105,6 +105,7 @@ def test_sparsify__with_epsilon_keeps_the_same_Y_in_row_bands_on_disk(stored, tm
     np.testing.assert_array_equal(banded.transform(X[:3]), whole.Y[:3])
 
 
+@pytest.mark.slow
 def test_sparsify__in_row_bands_says_so_where_too_few_rows_could_be_checked(stored, tmp_path):
     _, path = stored
     asked = {"epsilon": 0.5, "target": "entries", "memory": "230 MiB"}

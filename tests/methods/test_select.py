@@ -180,6 +180,7 @@ def test_balance__is_within_theorem_4():
         assert np.square(A * scale - np.eye(N)).sum() <= 1.1 * N**2 / m
 
 
+@pytest.mark.slow
 def test_auto__is_better_than_the_best_ratio_over_all_columns():
     # Of all columns the naive algorithm takes the one of largest L / U.
     X = gaussian(24, 1500)

@@ -102,6 +102,7 @@ def test_places__are_those_of_the_slow_twin_and_differ_between_replicates(m, s, 
         np.testing.assert_array_equal(S, reference.dense_S(d=300, m=m, s=s, seed=11))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", TRIALS)
 @pytest.mark.parametrize("hash", HASHES)
 @pytest.mark.parametrize("s", [1, 2, 4, 8])
@@ -196,6 +197,7 @@ def test_fold__of_integers_is_the_narrower_sketch_to_the_last_bit(size, seed, ha
         np.testing.assert_array_equal(operator.fold(whole, columns), sums(X, narrow))
 
 
+@pytest.mark.slow
 @given(size=FOLDABLE, seed=st.integers(0, 2**32), scale=st.integers(-60, 60))
 def test_fold__of_floats_is_the_narrower_sketch_within_rounding(size, seed, scale):
     s, half, doublings = size
