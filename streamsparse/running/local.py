@@ -11,6 +11,7 @@ from streamsparse.errors import RunInterrupted, StoreError
 from streamsparse.kernels.parts import Each
 from streamsparse.running.checkpoint import Checkpoints, Place
 from streamsparse.running.interrupts import Interrupts
+from streamsparse.running.memory import return_memory_at_once
 from streamsparse.running.pieces import cut_pieces, prepare
 from streamsparse.running.progress import Progress
 from streamsparse.running.spans import MergeTree
@@ -67,6 +68,7 @@ def run_bands(
         block = source.read(band, columns)
         return prepare(block, by_rows=by_rows, zero=execution.zero_nonfinite)
 
+    return_memory_at_once()
     with worker_threads(execution.threads) as each:
         for number, rows in enumerate(bands):
             made = accumulators(rows)
