@@ -20,7 +20,7 @@ from streamsparse.errors import (
     StoreError,
     UnsupportedInputError,
 )
-from streamsparse.storing.commit import MARKER, METADATA, RESULT_ARRAYS, read_marker
+from streamsparse.storing.commit import MARKER, METADATA, RESULT_ARRAYS, Workplace, read_marker
 from streamsparse.storing.files import Array, as_bytes, reporting
 from streamsparse.storing.zarr_write import (
     SPARSE_ARRAYS,
@@ -202,7 +202,10 @@ def open_result(path: str | Path) -> StoredResult:
     """
     path = Path(path)
     if not path.exists():
-        raise SourceNotFoundError(f"there is nothing at {path}")
+        hint = ""
+        if Workplace(path).folder.is_dir():
+            hint = ", but a run of it that did not end: go on with resume=True (--resume)"
+        raise SourceNotFoundError(f"there is nothing at {path}{hint}")
     attributes = read_marker(path)
     if attributes is None:
         raise UnsupportedInputError(f"{path} is not a complete result of streamsparse")

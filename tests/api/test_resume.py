@@ -132,6 +132,8 @@ def test_resume__refuses_what_was_asked_for_otherwise(tmp_path, narrow, matrices
         reduce(matrices["dense"], "sketch", out, resume=True, **changes)
     # Nothing is lost by asking.
     assert kept(out) == before
+    with pytest.raises(ss.SourceNotFoundError, match=r"did not end.*--resume"):
+        ss.load(out)
     reduce(matrices["dense"], "sketch", out, resume=True)
 
 
