@@ -35,19 +35,10 @@ class Repeated:
 
 
 @dataclass(frozen=True)
-class Ending:
+class Ending(Repeated):
     """Zeros everywhere but in the chunk at ``last``."""
 
-    chunk: np.ndarray
     last: tuple[int, ...]
-
-    @property
-    def dtype(self):
-        return self.chunk.dtype
-
-    @property
-    def width(self):
-        return self.chunk.shape
 
     def at(self, position):
         return self.chunk if position == self.last else np.zeros_like(self.chunk)
@@ -77,29 +68,11 @@ class Rising:
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A few values, in one chunk."""
-
-    values: np.ndarray
-
-    @property
-    def dtype(self):
-        return self.values.dtype
-
-    @property
-    def width(self):
-        return self.values.shape
-
-    def at(self, position):
-        return self.values
-
-
-@dataclass(frozen=True)
 class Array:
     """An array of the store: its shape and what makes its chunks."""
 
     shape: tuple[int, ...]
-    values: Repeated | Ending | Rising | Listed
+    values: Repeated | Rising
 
     def document(self):
         """The metadata of format 3, raw little-endian chunks."""
@@ -301,7 +274,7 @@ def listed_csr(indptr, indices, data, d):
     """A store of a CSR group of a few entries, however wide."""
     arrays = {"data": data, "indices": indices, "indptr": indptr}
     return GeneratedStore(
-        {name: Array(np.shape(a), Listed(np.asarray(a))) for name, a in arrays.items()},
+        {name: Array(np.shape(a), Repeated(np.asarray(a))) for name, a in arrays.items()},
         {
             "encoding-type": "csr_matrix",
             "encoding-version": "0.1.0",

@@ -1,4 +1,4 @@
-"""Let the disk fail: ENOSPC and EIO at every file operation, a real full disk, power loss.
+"""Let the disk fail: ENOSPC and EIO at every file operation, power loss.
 
     python scripts/faults/disk.py [--small]
 
@@ -8,7 +8,6 @@ the disk works again, resuming must give the bits of the undisturbed run.
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 import jobs
 import power
 from faulty_os import Counter, installed
-from tally import Tally, print_table
+from tally import Tally, main
 
 _FAILING = [jobs.RUNS[k] for k in (0, 2, 4, 7)]
 
@@ -75,21 +74,17 @@ def _fail_at(
     return True
 
 
-def main() -> int:
-    """Run the kinds of failure."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--small", action="store_true", help="some operations of one run")
-    options = parser.parse_args()
-    runs, step = (_FAILING[:1], 11) if options.small else (_FAILING, 1)
+def run(*, small: bool) -> list[Tally]:
+    """Return one tally per kind of failure."""
+    runs, step = (_FAILING[:1], 11) if small else (_FAILING, 1)
     with jobs.prepared() as folder:
         tallies = [
             at_every_operation(folder, runs, step, code, from_then_on=from_then_on)
             for code in (errno.ENOSPC, errno.EIO)
             for from_then_on in (False, True)
         ]
-        tallies += power.losses(folder, jobs.RUNS[0], every=97 if options.small else 1)
-    return print_table(tallies)
+        return tallies + power.losses(folder, jobs.RUNS[0], every=97 if small else 1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, run))

@@ -8,7 +8,6 @@ with nothing changed, stopped, and resumed by the very line that they have print
 
 from __future__ import annotations
 
-import argparse
 import random
 import shlex
 import signal
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import jobs
 import numpy as np
-from tally import Tally, print_table
+from tally import Tally, main
 
 from streamsparse.storing.zarr_write import DenseWriter
 
@@ -117,18 +116,13 @@ def _resume_by_its_line(folder: Path, said: str, words: list[str], expected: str
     return "survived" if is_same else "silent"
 
 
-def main() -> int:
-    """Interrupt small runs and commands."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--small", action="store_true", help="a few interrupts of two runs")
-    options = parser.parse_args()
+def run(*, small: bool) -> list[Tally]:
+    """Return one tally of small runs, and one per method of the command line."""
     with jobs.prepared() as folder:
-        runs = jobs.RUNS[:2] if options.small else jobs.RUNS
-        tallies = [of_small_runs(folder, runs, 3 if options.small else 12)]
-        if not options.small:
-            tallies += of_commands(folder, 8, d=200_000)
-    return print_table(tallies)
+        runs = jobs.RUNS[:2] if small else jobs.RUNS
+        tallies = [of_small_runs(folder, runs, 3 if small else 12)]
+        return tallies if small else tallies + of_commands(folder, 8, d=200_000)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, run))

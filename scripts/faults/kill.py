@@ -1,6 +1,6 @@
 """Kill runs with SIGKILL: at random times, before every file operation, and again while resuming.
 
-    python scripts/faults/kill.py [--small] [--trials N]
+    python scripts/faults/kill.py [--small]
 
 After each kill the run is resumed and must end in the bits of the undisturbed run; no half-written
 output may be visible in between.
@@ -8,7 +8,6 @@ output may be visible in between.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import signal
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import jobs
 from faulty_os import Counter, installed
-from tally import Tally, print_table
+from tally import Tally, main
 
 import streamsparse as ss
 
@@ -40,33 +39,25 @@ def _half_visible(folder: Path) -> bool:
     return jobs.finish(lambda: ss.load(folder / "Y.zarr") and None) != jobs.FINISHED
 
 
-def at_random(folder: Path, runs: list[jobs.Run], trials: int) -> Tally:
-    """Kill at times spread over the whole run."""
-    tally, rng = Tally("kill -9 at a random time, then resume"), random.Random(0)
+def at_random(folder: Path, runs: list[jobs.Run], trials: int, *, most: int, seed: int) -> Tally:
+    """Kill, resume, kill again, up to ``most`` times, at times spread over the run; let it end."""
+    what = (
+        "at a random time" if most == 1 else f"again and again while resuming, up to {most} times"
+    )
+    tally, rng = Tally(f"kill -9 {what}, then resume"), random.Random(seed)
     for run in runs:
         expected, seconds = jobs.reference(run, folder)
         for _ in range(trials):
             jobs.clear(folder)
-            pid = jobs.spawn(lambda run=run: run.start(folder, resume=False))
-            jobs.kill_after(pid, rng.uniform(0, 1.05 * seconds))
-            if _half_visible(folder):
+            is_half = False
+            for k in range(rng.randint(min(most, 2), most)):
+                pid = jobs.spawn(lambda run=run, k=k: run.start(folder, resume=k > 0))
+                jobs.kill_after(pid, rng.uniform(0, seconds))
+                is_half |= _half_visible(folder)
+            if is_half:
                 tally.add("silent")
             else:
                 _resume(run, folder, expected, tally)
-    return tally
-
-
-def during_resume(folder: Path, runs: list[jobs.Run], trials: int) -> Tally:
-    """Kill, resume, kill again, up to five times, then let it end."""
-    tally, rng = Tally("kill -9 again and again while resuming (2 to 6 kills)"), random.Random(1)
-    for run in runs:
-        expected, seconds = jobs.reference(run, folder)
-        for _ in range(trials):
-            jobs.clear(folder)
-            for k in range(rng.randint(2, 6)):
-                pid = jobs.spawn(lambda run=run, k=k: run.start(folder, resume=k > 0))
-                jobs.kill_after(pid, rng.uniform(0, 0.6 * seconds))
-            _resume(run, folder, expected, tally)
     return tally
 
 
@@ -108,23 +99,16 @@ def _kill_at_operations(
         k += step
 
 
-def main() -> int:
-    """Run the kinds of kill that were asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--small", action="store_true", help="a few trials of few runs")
-    parser.add_argument("--trials", type=int, default=40, help="random kills per run")
-    options = parser.parse_args()
-    runs = jobs.RUNS[:2] if options.small else jobs.RUNS
-    trials = 3 if options.small else options.trials
+def run(*, small: bool) -> list[Tally]:
+    """Return one tally per kind of kill."""
+    runs, trials = (jobs.RUNS[:2], 3) if small else (jobs.RUNS, 40)
     with jobs.prepared() as folder:
-        return print_table(
-            [
-                at_random(folder, runs, trials),
-                during_resume(folder, runs, max(1, trials // 4)),
-                at_every_operation(folder, runs, 23 if options.small else 1),
-            ]
-        )
+        return [
+            at_random(folder, runs, trials, most=1, seed=0),
+            at_random(folder, runs, max(1, trials // 4), most=6, seed=1),
+            at_every_operation(folder, runs, 23 if small else 1),
+        ]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, run))

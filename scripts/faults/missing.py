@@ -5,7 +5,6 @@ python scripts/faults/missing.py [--small]
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -28,7 +27,7 @@ from stores import (
     write_dense,
     write_sparse,
 )
-from tally import Tally, print_table
+from tally import Tally, main
 
 from streamsparse.errors import MissingChunkError, StreamSparseError
 from streamsparse.sources.open import open_source
@@ -181,11 +180,5 @@ def run(*, small: bool) -> list[Tally]:
         ]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="a few keys of each kind")
-    return print_table(run(small=parser.parse_args().small))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, run))

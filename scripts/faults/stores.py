@@ -12,6 +12,7 @@ import zarr
 from scipy import sparse
 
 from streamsparse.sources.open import open_source
+from streamsparse.storing.zarr_write import sparse_attributes
 
 FULL = {"write_empty_chunks": True}
 SHAPE = (6, 40)
@@ -49,13 +50,7 @@ def write_dense(target: Any, values: np.ndarray, **options: Any) -> None:
 def write_sparse(target: Any, matrix: Any, **options: Any) -> None:
     """Write a CSR or CSC matrix in AnnData's encoding."""
     group = zarr.open_group(target, mode="a", zarr_format=3)
-    group.attrs.update(
-        {
-            "encoding-type": f"{matrix.format}_matrix",
-            "encoding-version": "0.1.0",
-            "shape": list(matrix.shape),
-        }
-    )
+    group.attrs.update(sparse_attributes(matrix))
     for name in ("data", "indices", "indptr"):
         values = getattr(matrix, name)
         array = group.create_array(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 HEADER = "| fault | injected | detected or same bits | silent | crashes | note |"
 
@@ -53,3 +55,18 @@ def print_table(tallies: Iterable[Tally], write: Callable[[str], object] = print
         mark = "" if t.is_kept else "**broken** "
         write(f"| {t.name} | {counts} | {mark}{t.note} |")
     return int(not all(t.is_kept for t in tallies))
+
+
+class Run(Protocol):
+    """The faults of one script."""
+
+    def __call__(self, *, small: bool) -> Iterable[Tally]:
+        """Inject them, all or a few of each kind."""
+        ...
+
+
+def main(description: str | None, run: Run) -> int:
+    """Run a script whose one option is ``--small``: what CI has time for."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--small", action="store_true", help="a few faults of each kind")
+    return print_table(run(small=parser.parse_args().small))

@@ -5,7 +5,6 @@ python scripts/faults/transient.py [--small]
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import random
 import sys
@@ -25,7 +24,7 @@ from stores import (
     write_dense,
     write_sparse,
 )
-from tally import Tally, print_table
+from tally import Tally, main
 from zarr.storage import MemoryStore, WrapperStore
 
 from streamsparse.errors import CorruptChunkError, MissingChunkError, StoreError, StreamSparseError
@@ -237,11 +236,5 @@ def run(*, small: bool) -> list[Tally]:
     return tallies
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="a few faults of each kind")
-    return print_table(run(small=parser.parse_args().small))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, run))

@@ -6,6 +6,7 @@ import zarr
 from scipy import sparse
 
 from streamsparse.sources import reading
+from streamsparse.storing.zarr_write import sparse_attributes
 
 
 def densify(block):
@@ -60,13 +61,7 @@ def make_matrix(dtype, shape=(11, 29), density=0.4):
 def write_anndata(store, matrix, *, path="", zarr_format=3, chunk=7, index_dtype=None, **options):
     """Write a CSR or CSC matrix by hand in AnnData's encoding."""
     group = zarr.open_group(store, path=path, mode="a", zarr_format=zarr_format)
-    group.attrs.update(
-        {
-            "encoding-type": f"{matrix.format}_matrix",
-            "encoding-version": "0.1.0",
-            "shape": list(matrix.shape),
-        }
-    )
+    group.attrs.update(sparse_attributes(matrix))
     for name in ("data", "indices", "indptr"):
         values = getattr(matrix, name)
         if index_dtype is not None and name != "data":
