@@ -10,6 +10,7 @@ from streamsparse.accumulators.base import Accumulator, State
 from streamsparse.errors import RunInterrupted, StoreError
 from streamsparse.kernels.parts import Each
 from streamsparse.running.checkpoint import Checkpoints, Place
+from streamsparse.running.facts import Facts
 from streamsparse.running.interrupts import Interrupts
 from streamsparse.running.memory import return_memory_at_once
 from streamsparse.running.pieces import cut_pieces, prepare
@@ -61,6 +62,7 @@ def run_bands(
     """
     n = source.shape[0]
     bands = source.bands(stream.band_rows, stream.block_bytes) if stream.bands > 1 else [(0, n)]
+    used_bytes = Facts.of(source).used_bytes
     keeper = execution.checkpoints
     scan = 0 if keeper is None else keeper.next_scan()
 
@@ -75,7 +77,8 @@ def run_bands(
             sums = _Sums(list(made.values()), stream.span_width, remembers=keeper is not None)
             columns = filter(wanted, source.cut(rows, stream.block_bytes))
             with execution.interrupts.deferred():
-                band = _Band(rows, Place(scan, number), sums, _deadline(source, stream))
+                share = (rows[1] - rows[0]) / n * used_bytes / source.shape[1]
+                band = _Band(rows, Place(scan, number), sums, share, _deadline(source, stream))
                 _fill(band, columns, load, stream, execution, each)
             yield rows, sums.results(made)
 
@@ -84,12 +87,14 @@ def run_bands(
 class _Band:
     """One band of a pass: its rows, where it stands in the run, what is summed of it.
 
-    ``deadline``: seconds for one block, None for any time.
+    ``column_bytes``: what one column of it counts in the progress. ``deadline``: seconds for one
+    block, None for any time.
     """
 
     rows: Interval
     place: Place
     sums: _Sums
+    column_bytes: float
     deadline: float | None
 
 
@@ -115,6 +120,7 @@ def _fill(
     sums, place, keeper = band.sums, band.place, execution.checkpoints
     if keeper is not None and (kept := keeper.find(place)) is not None:
         sums.restore(kept)
+        execution.progress.advance(int(sums.first_column * band.column_bytes))
     if sums.is_complete:
         return
     check = execution.interrupts.check

@@ -1,7 +1,7 @@
 """Records: numbers and arrays in one file that is complete and unchanged, or refused.
 
-A record is a line of magic, the length of a JSON header, the header, the bytes of the arrays one
-after the other, and the SHA-256 of all that. Nothing in it can run code.
+A record is a line of magic, length and SHA-256 of a JSON header, the header, the bytes of the
+arrays one after the other, and the SHA-256 of all that. Nothing in it can run code.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def _write(path: Path, facts: Portable, body: Portable, check: Callable[[], None
     described["arrays"] = [[array.dtype.str, list(array.shape)] for array in arrays]
     header = json.dumps(described).encode()
     digest, position = hashlib.sha256(), 0
-    start = _MAGIC + len(header).to_bytes(_LENGTH_BYTES, "little") + header
+    length = len(header).to_bytes(_LENGTH_BYTES, "little")
+    start = _MAGIC + length + hashlib.sha256(header).digest() + header
     parts = [memoryview(start), *(as_bytes(np.ascontiguousarray(array)) for array in arrays)]
     file = PositionedFile(path)
     try:
@@ -126,7 +127,7 @@ def _verify(path: Path, expected: bytes, check: Callable[[], None]) -> None:
 
 
 def read_facts(path: Path) -> Portable:
-    """Return the facts of a record; whether the rest is whole is not looked at.
+    """Return the facts of a record, checked; whether the rest is whole is not looked at.
 
     Raises
     ------
@@ -178,23 +179,18 @@ def read_record(path: Path) -> Portable:
 
 def _read_header(file: PositionedFile) -> tuple[dict[str, Any], int]:
     """Return (what the header says, where it ends)."""
-    fixed = len(_MAGIC) + _LENGTH_BYTES
+    fixed = len(_MAGIC) + _LENGTH_BYTES + _DIGEST_BYTES
     start = np.empty(min(fixed, file.size), np.uint8)
     file.read_into(start, 0)
-    length = int.from_bytes(start[len(_MAGIC) :].tobytes(), "little")
-    if (
-        start.size < fixed
-        or start[: len(_MAGIC)].tobytes() != _MAGIC
-        or length > min(_MOST_HEADER_BYTES, file.size - fixed)
-    ):
+    magic, rest = start[: len(_MAGIC)].tobytes(), start[len(_MAGIC) :].tobytes()
+    length, expected = int.from_bytes(rest[:_LENGTH_BYTES], "little"), rest[_LENGTH_BYTES:]
+    if magic != _MAGIC or length > min(_MOST_HEADER_BYTES, file.size - fixed):
         raise DamagedRecordError(f"{file.path} is no record of this version")
     header = np.empty(length, np.uint8)
     file.read_into(header, fixed)
-    try:
-        described = json.loads(header.tobytes())
-        described["facts"], described["body"], described["arrays"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise DamagedRecordError(f"the header of {file.path} is damaged") from error
+    if hashlib.sha256(as_bytes(header)).digest() != expected:
+        raise DamagedRecordError(f"the header of {file.path} is damaged")
+    described: dict[str, Any] = json.loads(header.tobytes())
     return described, fixed + length
 
 

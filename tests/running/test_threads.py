@@ -4,7 +4,13 @@ import time
 import pytest
 
 from streamsparse.errors import RunInterrupted, StoreError
-from streamsparse.running.threads import READER, interruptible, read_ahead, worker_threads
+from streamsparse.running.threads import (
+    READER,
+    available_threads,
+    interruptible,
+    read_ahead,
+    worker_threads,
+)
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 3, 50])
@@ -59,12 +65,18 @@ def test_read_ahead__looks_at_whether_to_end_while_it_waits():
 
 
 def test_read_ahead__its_threads_end():
-    before = threading.active_count()
-    assert list(read_ahead(lambda item: item, range(5), ahead=2)) == list(range(5))
+    def mine():
+        return {thread for thread in threading.enumerate() if thread.name == READER} - others
+
+    others = set(threading.enumerate())
+    reading = read_ahead(lambda item: item, range(5), ahead=2)
+    next(reading)
+    assert len(mine()) == min(2, available_threads())
+    assert list(reading) == [1, 2, 3, 4]
     end = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < end:
+    while mine() and time.monotonic() < end:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert not mine()
 
 
 @pytest.mark.parametrize("threads", [1, 3])
