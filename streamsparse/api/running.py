@@ -89,6 +89,11 @@ def reduce_source(
         done = run.finished(out)
         if done is not None:
             return done
+        if not destination.overwrite:
+            raise OutputExistsError(
+                f"{out} is complete, but not the result of this run: source, parameters or version "
+                f"differ; choose another name, or replace it with overwrite=True (-f)"
+            )
         _check_out(out, destination, source_paths)
     with run.interrupts.watching():
         result = run.in_memory() if out is None else run.to_disk(out, destination)

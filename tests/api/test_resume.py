@@ -100,7 +100,7 @@ def test_resume__begins_where_nothing_was_kept_and_returns_what_is_done(tmp_path
     again = reduce(tmp_path / "x.npy", "sketch", out, resume=True)
     assert bits(again) == first
     assert os.stat(out / "zarr.json").st_mtime_ns == changed
-    with pytest.raises(ss.OutputExistsError):
+    with pytest.raises(ss.OutputExistsError, match="not the result of this run"):
         reduce(tmp_path / "x.npy", "sketch", out, resume=True, seed=1)
     other = reduce(tmp_path / "x.npy", "sketch", out, resume=True, seed=1, overwrite=True)
     assert bits(other) != first
