@@ -212,6 +212,8 @@ class _Sums:
         self._close(each, last=True)
         self._states = [tree.result(each) for tree in self._trees]
         self._trees = []
+        # Merging may have taught a chooser something.
+        self._memories = self._remember()
         self.is_complete = True
 
     def results(self, made: Mapping[str, Accumulator]) -> dict[str, Any]:
