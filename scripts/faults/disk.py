@@ -79,9 +79,9 @@ def run(*, small: bool) -> list[Tally]:
     runs, step = (_FAILING[:1], 11) if small else (_FAILING, 1)
     with jobs.prepared() as folder:
         tallies = [
-            at_every_operation(folder, runs, step, code, from_then_on=from_then_on)
+            # A full disk stays full; a bad sector is one.
+            at_every_operation(folder, runs, step, code, from_then_on=code == errno.ENOSPC)
             for code in (errno.ENOSPC, errno.EIO)
-            for from_then_on in (False, True)
         ]
         return tallies + power.losses(folder, jobs.RUNS[0], every=97 if small else 1)
 

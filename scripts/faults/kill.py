@@ -101,7 +101,7 @@ def _kill_at_operations(
 
 def run(*, small: bool) -> list[Tally]:
     """Return one tally per kind of kill."""
-    runs, trials = (jobs.RUNS[:2], 3) if small else (jobs.RUNS, 40)
+    runs, trials = (jobs.RUNS[:2], 3) if small else (jobs.RUNS, 30)
     with jobs.prepared() as folder:
         return [
             at_random(folder, runs, trials, most=1, seed=0),

@@ -35,7 +35,7 @@ from streamsparse.running.local import Execution
 from streamsparse.running.memory import PeakMemory
 from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
-from streamsparse.running.threads import available_threads, nothing_ends_it
+from streamsparse.running.threads import available_threads
 from streamsparse.sketching.run_hash import HASH_VERSION
 from streamsparse.sources.base import Source
 from streamsparse.storing.commit import Workplace, check_output, is_complete
@@ -80,23 +80,12 @@ def reduce_source(
 ) -> Result:
     """Plan, run, certify and, where there is an output, commit; warn if epsilon was not met."""
     out = destination.out
-    may_be_done = out is not None and destination.resume and is_complete(out)
-    if out is not None and not may_be_done:
+    if out is not None and not (destination.resume and is_complete(out)):
         _check_out(out, destination, source_paths)
     plan = make_plan(Facts.of(source), request, threads=available_threads())
     run = _Run(source, plan, policies, start, progress)
-    if out is not None and may_be_done:
-        done = run.finished(out)
-        if done is not None:
-            return done
-        if not destination.overwrite:
-            raise OutputExistsError(
-                f"{out} is complete, but not the result of this run: source, parameters or version "
-                f"differ; choose another name, or replace it with overwrite=True (-f)"
-            )
-        _check_out(out, destination, source_paths)
     with run.interrupts.watching():
-        result = run.in_memory() if out is None else run.to_disk(out, destination)
+        result = run.in_memory() if out is None else run.to_disk(out, destination, source_paths)
     _warn_if_missed(result)
     return result
 
@@ -128,10 +117,17 @@ class _Run:
         """Return the result, Y in memory."""
         return self._reduce(output=None, scratch=None, checkpoints=None)
 
-    def to_disk(self, out: Path, destination: Destination) -> Result:
+    def to_disk(
+        self, out: Path, destination: Destination, source_paths: list[Path | None]
+    ) -> Result:
         """Return the result, Y in a group at ``out``; unfinished work is kept beside it."""
         with Workplace(out).entered() as place:
             checkpoints = Checkpoints(place.folder, self._identity, check=self.interrupts.check)
+            if destination.resume and (done := self._finished(out)) is not None:
+                checkpoints.discard()
+                return done
+            # What was being replaced when a run died is back now.
+            _check_out(out, destination, source_paths)
             if destination.resume:
                 checkpoints.recover()
                 self._began -= checkpoints.seconds_before
@@ -201,14 +197,14 @@ class _Run:
         text = json.dumps(self._identity(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def finished(self, out: Path) -> Result | None:
+    def _finished(self, out: Path) -> Result | None:
         """Return the result at ``out`` if this very run has made it, before it died."""
+        if not is_complete(out):
+            return None
         stored = open_result(out)
         key = self._key()
         if key is None or stored.attributes.get("run") != key:
             return None
-        with Workplace(out).entered() as place:
-            Checkpoints(place.folder, self._identity, check=nothing_ends_it).discard()
         return results.from_stored(stored)
 
 

@@ -100,7 +100,7 @@ def test_resume__begins_where_nothing_was_kept_and_returns_what_is_done(tmp_path
     again = reduce(tmp_path / "x.npy", "sketch", out, resume=True)
     assert bits(again) == first
     assert os.stat(out / "zarr.json").st_mtime_ns == changed
-    with pytest.raises(ss.OutputExistsError, match="not the result of this run"):
+    with pytest.raises(ss.OutputExistsError, match="already exists"):
         reduce(tmp_path / "x.npy", "sketch", out, resume=True, seed=1)
     other = reduce(tmp_path / "x.npy", "sketch", out, resume=True, seed=1, overwrite=True)
     assert bits(other) != first
@@ -244,6 +244,23 @@ def test_sparsify__a_signal_in_the_dense_stage_leaves_the_pass_kept(
     resumed = Failing(X, after=0)
     # Nothing of X is read again.
     assert bits(reduce(resumed, "exact", out, resume=True)) == expected
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_resume__after_a_death_between_the_two_renames_of_a_replacement(tmp_path, matrices, seed):
+    np.save(tmp_path / "x.npy", matrices["dense"])
+    out, place = tmp_path / "Y.zarr", Workplace(tmp_path / "Y.zarr")
+    first = bits(reduce(tmp_path / "x.npy", "sketch", out))
+    place.folder.mkdir()
+    out.rename(place.folder / "replaced")
+    if seed:
+        # What is there again is of another run: nothing is read before that is said.
+        with pytest.raises(ss.OutputExistsError):
+            reduce(tmp_path / "x.npy", "sketch", out, resume=True, seed=seed)
+    else:
+        assert bits(reduce(tmp_path / "x.npy", "sketch", out, resume=True)) == first
+    assert bits(ss.load(out)) == first
+    assert not place.folder.exists()
 
 
 def test_sparsify__refuses_a_second_writer(tmp_path, matrices):
