@@ -37,7 +37,7 @@ from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads, nothing_ends_it
 from streamsparse.sketching.run_hash import HASH_VERSION
-from streamsparse.sources.base import Source
+from streamsparse.sources.base import Source, digest_of
 from streamsparse.storing.commit import Workplace, check_output, is_complete
 from streamsparse.storing.result_store import ResultWriter, open_result
 from streamsparse.units import format_bytes, format_seconds
@@ -184,10 +184,18 @@ class _Run:
             "hash_version": HASH_VERSION,
             "source": self._fingerprint or self._source.fingerprint(),
             **self._plan.identity(),
+            "row_bands": self._row_bands(),
             "missing": self._policies.missing,
             "nonfinite": self._policies.nonfinite,
             "start": None if self._start is None else self._start.digest(),
         }
+
+    def _row_bands(self) -> str | None:
+        """Return a digest of the row bands, which follow from the size of blocks; None for one."""
+        stream = self._plan.stream
+        if stream.bands == 1:
+            return None
+        return digest_of(self._source.bands(stream.band_rows, stream.block_bytes))
 
     def _key(self) -> str | None:
         """Return a digest of the identity where it costs no look at values, else None."""

@@ -32,7 +32,7 @@ WORTH_KEEPING_SECONDS = 5.0
 # More work than this is not thrown away unasked.
 PRECIOUS_SECONDS = 60.0
 # What memory decides unless m is given.
-_BY_MEMORY = {"bands", "band_rows", "sketch_columns", "checked_rows", "probes"}
+_BY_MEMORY = {"bands", "band_rows", "row_bands", "sketch_columns", "checked_rows", "probes"}
 # A run that is asked to end keeps what can be written in so short a time: by what writing took
 # before, or by the speed of a slow disk.
 _SALVAGE_SECONDS = 1.0

@@ -287,3 +287,36 @@ def test_place_of_a_pass__is_part_of_the_plan():
     plan = ss.plan(X, "sketch", m=8)
     assert plan.identity() != replace(plan, seed=3).identity()
     assert plan.identity() == replace(plan, memory_budget=1, seconds=0.0).identity()
+
+
+def test_resume__never_takes_the_sums_of_other_rows(tmp_path, monkeypatch):
+    # Uneven rows: where bands end follows from the size of blocks, which memory decides.
+    rng = np.random.default_rng(0)
+    counts = np.where(np.arange(4000) % 7 == 0, 1500, 200)
+    counts[1000:1400] = 2500
+    indices = np.concatenate([np.sort(rng.choice(3000, k, replace=False)) for k in counts])
+    data = rng.integers(1, 9, indices.size).astype(np.int8)
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    X = ss.open_source(scipy.sparse.csr_array((data, indices, indptr), shape=(4000, 3000)))
+    monkeypatch.setattr(spans, "_MIN_WIDTH", 256)
+    out, options, memories = tmp_path / "Y.zarr", {"m": 64, "progress": False}, [269312, 271360]
+    plans = [ss.plan(X, "sketch", m=64, memory=kib << 10) for kib in memories]
+    assert plans[0].identity() == plans[1].identity()
+    bands = [X.bands(plan.stream.band_rows, plan.stream.block_bytes)[2] for plan in plans]
+    assert bands == [(1274, 2274), (1300, 2300)]
+    expected = bits(ss.sparsify(X, "sketch", out=tmp_path / "Z.zarr", **options))
+
+    def keep_one(self, place, sums):
+        if place.band == 2:
+            self._write_slot(place, sums.span, sums.save(), check=lambda: None)
+            raise ss.StoreError("the store is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint.Checkpoints, "offer", keep_one)
+        with pytest.raises(ss.StoreError, match="gone"):
+            ss.sparsify(X, "sketch", memory=memories[0] << 10, out=out, **options)
+    assert kept(out)
+    with pytest.raises(ss.CheckpointMismatchError, match="row_bands.*which memory decides"):
+        ss.sparsify(X, "sketch", memory=memories[1] << 10, out=out, resume=True, **options)
+    again = ss.sparsify(X, "sketch", memory=memories[0] << 10, out=out, resume=True, **options)
+    assert bits(again) == expected
