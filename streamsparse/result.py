@@ -133,7 +133,8 @@ class Result:
         source = open_source(X_new, feature_axis=feature_axis, missing=missing)
         self._check_features(source)
         if out is not None:
-            check_output(Path(out), overwrite=overwrite, source_path=path_of(X_new, source))
+            out = Path(out).absolute()
+            check_output(out, overwrite=overwrite, source_path=path_of(X_new, source))
         source.verify()
         facts = Facts.of(source)
         run = self._plan_rows(facts, memory_budget=parse_memory(memory), has_output=out is not None)
@@ -141,11 +142,11 @@ class Result:
             execution = Execution(available_threads(), nonfinite == "zero", bar)
             if out is None:
                 return run(source, execution, None)
-            with staged(Path(out), overwrite=overwrite) as temporary:
+            with staged(out, overwrite=overwrite) as temporary:
                 writer = ResultWriter(temporary)
                 run(source, execution, writer)
                 writer.finish({"schema": SCHEMA, "transform_of": self.certificate.to_dict()})
-        return open_stored(Path(out)).Y
+        return open_stored(out).Y
 
     def _check_features(self, source: Source) -> None:
         d = self.certificate.d
@@ -192,8 +193,9 @@ class Result:
         OutputExistsError : if something is there.
         StoreError : if the store cannot be written.
         """
-        check_output(Path(path), overwrite=overwrite, source_path=None)
-        with staged(Path(path), overwrite=overwrite) as temporary:
+        path = Path(path).absolute()
+        check_output(path, overwrite=overwrite, source_path=None)
+        with staged(path, overwrite=overwrite) as temporary:
             writer = ResultWriter(temporary)
             if is_sparse(self.Y):
                 writer.write_sparse(self.Y)

@@ -98,12 +98,12 @@ def check_feature_axis(feature_axis: int) -> int:
 
 
 def check_out(out: str | Path | None) -> Path | None:
-    """Return the output path; None where there is none."""
+    """Return the output path, whatever becomes of the working directory; None without any."""
     if out is None:
         return None
     if not isinstance(out, str | Path) or "\0" in str(out):
         raise ParameterError(f"out must be a path, not {out!r}")
-    return Path(out)
+    return Path(out).absolute()
 
 
 def check_policies(*, missing: str, nonfinite: str) -> None:
