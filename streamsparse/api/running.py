@@ -20,6 +20,7 @@ from streamsparse.errors import (
     RunInterrupted,
     SourceChangedError,
     StoreError,
+    StreamSparseError,
     StreamSparseWarning,
 )
 from streamsparse.methods.auto import make_plan
@@ -86,7 +87,7 @@ def reduce_source(
     plan = make_plan(Facts.of(source), request, threads=available_threads())
     run = _Run(source, plan, policies, start, progress)
     if out is not None and may_be_done:
-        done = run.finished(out)
+        done = run.finished(out, overwrite=destination.overwrite)
         if done is not None:
             return done
         _check_out(out, destination, source_paths)
@@ -126,6 +127,7 @@ class _Run:
     def to_disk(self, out: Path, destination: Destination) -> Result:
         """Return the result, Y in a group at ``out``; unfinished work is kept beside it."""
         with Workplace(out).entered() as place:
+            place.refuse_recovered(overwrite=destination.overwrite)
             checkpoints = Checkpoints(place.folder, self._identity, check=self.interrupts.check)
             if destination.resume:
                 checkpoints.recover()
@@ -204,9 +206,19 @@ class _Run:
         text = json.dumps(self._identity(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def finished(self, out: Path) -> Result | None:
-        """Return the result at ``out`` if this very run has made it, before it died."""
-        stored = open_result(out)
+    def finished(self, out: Path, *, overwrite: bool) -> Result | None:
+        """Return the result at ``out`` if this very run has made it, before it died.
+
+        Raises
+        ------
+        StreamSparseError : if it cannot be read, unless it may be replaced.
+        """
+        try:
+            stored = open_result(out)
+        except StreamSparseError:
+            if overwrite:
+                return None
+            raise
         key = self._key()
         if key is None or stored.attributes.get("run") != key:
             return None
@@ -217,8 +229,7 @@ class _Run:
 
 def _discard(checkpoints: Checkpoints, out: Path, *, overwrite: bool) -> None:
     """Drop what an earlier run has left, unless much work is in it and nobody said so."""
-    seconds = checkpoints.seconds_found()
-    if seconds >= PRECIOUS_SECONDS and not overwrite:
+    if not overwrite and (seconds := checkpoints.seconds_found()) >= PRECIOUS_SECONDS:
         raise OutputExistsError(
             f"an unfinished run of {out} has {format_seconds(seconds)} of work in it; continue it "
             f"with resume=True (--resume), or begin again with overwrite=True (-f)"

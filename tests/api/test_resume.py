@@ -320,3 +320,33 @@ def test_resume__never_takes_the_sums_of_other_rows(tmp_path, monkeypatch):
         ss.sparsify(X, "sketch", memory=memories[1] << 10, out=out, resume=True, **options)
     again = ss.sparsify(X, "sketch", memory=memories[0] << 10, out=out, resume=True, **options)
     assert bits(again) == expected
+
+
+def test_sparsify__refuses_before_it_reads_where_an_old_result_is_put_back(tmp_path, matrices):
+    out, X = tmp_path / "Y.zarr", matrices["dense"]
+    before = bits(reduce(X, "sketch", out))
+    # As a run with overwrite leaves it that was killed between the two renames.
+    Workplace(out).folder.mkdir()
+    out.rename(Workplace(out).folder / "replaced")
+    for options in ({}, {"resume": True}):
+        with pytest.raises(ss.OutputExistsError):
+            reduce(Failing(ss.open_source(X), after=0), "sketch", out, **options)
+    assert bits(ss.load(out)) == before
+    assert not Workplace(out).folder.exists()
+
+
+def test_resume__overwrites_a_damaged_result_where_it_may(tmp_path, matrices):
+    np.save(tmp_path / "x.npy", matrices["dense"])
+    out = tmp_path / "Y.zarr"
+    first = bits(reduce(tmp_path / "x.npy", "sketch", out))
+    (out / "Y" / "c" / "0" / "0").unlink()
+    with pytest.raises(ss.MissingChunkError):
+        reduce(tmp_path / "x.npy", "sketch", out, resume=True)
+    assert bits(reduce(tmp_path / "x.npy", "sketch", out, resume=True, overwrite=True)) == first
+
+
+def test_sparsify__overwrite_begins_again_over_records_that_cannot_be_read(tmp_path, matrices):
+    out = tmp_path / "Y.zarr"
+    (Workplace(out).folder / "checkpoint-a").mkdir(parents=True)
+    reduce(matrices["dense"], "sketch", out, overwrite=True)
+    assert not Workplace(out).folder.exists()
