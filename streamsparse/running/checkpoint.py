@@ -130,6 +130,9 @@ class Checkpoints:
         for path, facts in self._records():
             _refuse_other(facts["identity"], self._own_identity(), self._folder)
             _warn_of_other_kernels(facts["kernels"])
+            if facts["kernels"] != blas_kernels() and facts["place"][0] > 0:
+                # Later passes follow from eigenvectors of the first, and those have other signs.
+                continue
             kept = _Kept(path, Place(*facts["place"]), facts["span"], facts["is_complete"])
             self._found.append(kept)
             self.seconds_before = max(self.seconds_before, facts["seconds"])

@@ -350,3 +350,21 @@ def test_sparsify__overwrite_begins_again_over_records_that_cannot_be_read(tmp_p
     (Workplace(out).folder / "checkpoint-a").mkdir(parents=True)
     reduce(matrices["dense"], "sketch", out, overwrite=True)
     assert not Workplace(out).folder.exists()
+
+
+@pytest.mark.parametrize("name", ["sample", "select"])
+def test_resume__with_other_kernels_makes_later_passes_again(
+    tmp_path, narrow, matrices, monkeypatch, name
+):
+    X = ss.open_source(matrices[RUNS[name][0]])
+    whole = Failing(X, after=-1)
+    expected, out = bits(reduce(whole, name, tmp_path / "Z.zarr")), tmp_path / "Y.zarr"
+    one_pass = len(whole.reads) // 2
+    with pytest.raises(ss.StoreError):
+        reduce(Failing(X, after=one_pass + one_pass // 2), name, out)
+    assert {"pass-0-band-0"} < set(kept(out))
+    monkeypatch.setattr(checkpoint, "blas_kernels", lambda: "another processor")
+    resumed = Failing(X, after=-1)
+    with pytest.warns(ss.StreamSparseWarning, match="other BLAS kernels"):
+        assert bits(reduce(resumed, name, out, resume=True)) == expected
+    assert len(resumed.reads) == one_pass
