@@ -62,12 +62,14 @@ class Workplace:
             self._recover()
             yield self
         finally:
-            # The lock goes last: what it guards is gone, or in order.
-            with suppress(StoreError):
-                remove_tree(self._result)
-                remove_tree(self.folder / _LOCK)
-                remove_directory(self.folder)
-            unlock(lock)
+            # The lock goes last: what it guards is gone, or in order. A second Ctrl-C may come.
+            try:
+                with suppress(StoreError):
+                    remove_tree(self._result)
+                    remove_tree(self.folder / _LOCK)
+                    remove_directory(self.folder)
+            finally:
+                unlock(lock)
 
     def _lock(self) -> int:
         while True:
