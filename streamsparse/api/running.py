@@ -132,6 +132,7 @@ class _Run:
             if destination.resume:
                 checkpoints.recover()
                 self._began -= checkpoints.seconds_before
+                self._warn_if_known_by_name(checkpoints)
             else:
                 _discard(checkpoints, out, overwrite=destination.overwrite)
             try:
@@ -178,6 +179,15 @@ class _Run:
                 f"writes to it"
             )
         return result
+
+    def _warn_if_known_by_name(self, checkpoints: Checkpoints) -> None:
+        if self._source.is_known_by_name and checkpoints.has_any:
+            warnings.warn(
+                f"{self._source.name} is known by its name alone: if what it reads has changed "
+                f"since the run began, Y mixes both; begin again without resume if it may have",
+                StreamSparseWarning,
+                stacklevel=5,
+            )
 
     def _identity(self) -> dict[str, Any]:
         """Return what the bits of Y depend on, by name."""

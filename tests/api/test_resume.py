@@ -368,3 +368,17 @@ def test_resume__with_other_kernels_makes_later_passes_again(
     with pytest.warns(ss.StreamSparseWarning, match="other BLAS kernels"):
         assert bits(reduce(resumed, name, out, resume=True)) == expected
     assert len(resumed.reads) == one_pass
+
+
+def test_resume__warns_of_dask_whose_values_nobody_compares(tmp_path, narrow, matrices):
+    import dask.array as da
+
+    X, out = da.from_array(matrices["dense"], chunks=(N, 500)), tmp_path / "Y.zarr"
+    with pytest.raises(ss.StoreError):
+        reduce(Failing(ss.open_source(X), after=6), "sketch", out)
+    with pytest.warns(ss.StreamSparseWarning, match="known by its name alone"):
+        reduce(X, "sketch", out, resume=True)
+    # Nothing to say where nothing is gone on with.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reduce(X, "sketch", tmp_path / "Z.zarr", resume=True)
