@@ -145,7 +145,8 @@ class Checkpoints:
         for kept in sorted(here, key=lambda kept: (kept.is_complete, kept.span), reverse=True):
             try:
                 sums = read_record(kept.path)
-            except DamagedRecordError:
+            except (DamagedRecordError, StoreError):
+                # A sector that cannot be read is as good as one that was changed.
                 continue
             if kept.path.name in _SLOTS:
                 self._next_slot = 1 - _SLOTS.index(kept.path.name)

@@ -382,3 +382,22 @@ def test_resume__warns_of_dask_whose_values_nobody_compares(tmp_path, narrow, ma
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         reduce(X, "sketch", tmp_path / "Z.zarr", resume=True)
+
+
+def test_resume__takes_the_older_slot_where_the_newer_cannot_be_read(
+    tmp_path, narrow, matrices, monkeypatch
+):
+    expected = bits(reduce(matrices["dense"], "sketch", tmp_path / "Z.zarr"))
+    out = tmp_path / "Y.zarr"
+    fail(matrices["dense"], "sketch", out)
+    slots = Workplace(out).folder.glob("checkpoint-*")
+    newest = max(slots, key=lambda path: read_facts(path)["span"])
+    read = checkpoint.read_record
+
+    def failing(path):
+        if path == newest:
+            raise ss.StoreError(f"reading {path} failed: Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(checkpoint, "read_record", failing)
+    assert bits(reduce(matrices["dense"], "sketch", out, resume=True)) == expected
