@@ -183,8 +183,8 @@ class Picking(Generic[RuleType]):
             start, stop = stop, stop + size
             held = values["dense"][k] if isinstance(values, dict) else _cut(values, start, stop)
             # Copies: what is dropped later must not be held by what stays.
-            parts = (array[start:stop].copy() for array in (columns, scores, keys))
-            picks.batches.append(Batch(*parts, held))
+            found, weights, keyed = (array[start:stop].copy() for array in (columns, scores, keys))
+            picks.batches.append(Batch(found, weights, keyed, held))
         return picks
 
     def remember(self) -> Portable:

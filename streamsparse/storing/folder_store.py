@@ -74,7 +74,7 @@ class FolderStore(Store):
 class ResultStore(LocalStore):
     """A result on disk, to read: of it every chunk was written, so one that is gone is an error."""
 
-    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
         """Return what a key holds, None if it is of metadata and there is nothing.
 
         Raises

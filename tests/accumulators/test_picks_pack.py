@@ -31,10 +31,10 @@ def test_pack__batches_come_back_as_they_were(tmp_path, count, is_sparse):
     for a, b in zip(picks.batches, back.batches, strict=True):
         for name in ("columns", "scores", "keys"):
             x, y = getattr(a, name), getattr(b, name)
-            assert x.dtype == y.dtype and x.tobytes() == y.tobytes()
+            assert (x.dtype, x.tobytes()) == (y.dtype, y.tobytes())
         assert isinstance(b.values, tuple) == is_sparse
         for x, y in zip(a.values, b.values, strict=True):
-            assert x.dtype == y.dtype and x.tobytes() == y.tobytes()
+            assert (x.dtype, x.tobytes()) == (y.dtype, y.tobytes())
 
 
 @pytest.mark.parametrize("is_sparse", [False, True])

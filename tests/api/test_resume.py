@@ -316,7 +316,7 @@ def test_resume__never_takes_the_sums_of_other_rows(tmp_path, monkeypatch):
         with pytest.raises(ss.StoreError, match="gone"):
             ss.sparsify(X, "sketch", memory=memories[0] << 10, out=out, **options)
     assert kept(out)
-    with pytest.raises(ss.CheckpointMismatchError, match="row_bands.*which memory decides"):
+    with pytest.raises(ss.CheckpointMismatchError, match=r"row_bands.*which memory decides"):
         ss.sparsify(X, "sketch", memory=memories[1] << 10, out=out, resume=True, **options)
     again = ss.sparsify(X, "sketch", memory=memories[0] << 10, out=out, resume=True, **options)
     assert bits(again) == expected
