@@ -1,6 +1,7 @@
 """Checks of parameters: one function per kind, one wording per kind, before any read."""
 
 from numbers import Integral, Real
+from pathlib import Path
 
 from streamsparse.errors import ParameterError
 
@@ -49,3 +50,15 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
         listed = ", ".join(repr(choice) for choice in choices)
         raise ParameterError(f"{name} must be one of {listed}, not {value!r}")
     return str(value)
+
+
+def check_path(name: str, path: object) -> Path:
+    """Return an absolute path, which stays what it is whatever becomes of the working directory.
+
+    Raises
+    ------
+    ParameterError : if it is none.
+    """
+    if not isinstance(path, str | Path) or "\0" in str(path):
+        raise ParameterError(f"{name} must be a path, not {path!r}")
+    return Path(path).absolute()

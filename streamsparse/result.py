@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from streamsparse.checks import check_choice, check_path
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import ParameterError, UnsupportedInputError
 from streamsparse.methods.base import CurvePoint, GramState, Selection
@@ -130,10 +131,12 @@ class Result:
                 f"method {self.certificate.method!r} keeps no map for new rows: reduce with "
                 f'method="sketch", or stack the new rows under the old ones'
             )
+        check_choice("nonfinite", nonfinite, ("error", "zero"))
         source = open_source(X_new, feature_axis=feature_axis, missing=missing)
         self._check_features(source)
         if out is not None:
-            check_output(Path(out), overwrite=overwrite, source_path=path_of(X_new, source))
+            out = check_path("out", out)
+            check_output(out, overwrite=overwrite, source_path=path_of(X_new, source))
         source.verify()
         facts = Facts.of(source)
         run = self._plan_rows(facts, memory_budget=parse_memory(memory), has_output=out is not None)
@@ -141,11 +144,11 @@ class Result:
             execution = Execution(available_threads(), nonfinite == "zero", bar)
             if out is None:
                 return run(source, execution, None)
-            with staged(Path(out), overwrite=overwrite) as temporary:
+            with staged(out, overwrite=overwrite) as temporary:
                 writer = ResultWriter(temporary)
                 run(source, execution, writer)
                 writer.finish({"schema": SCHEMA, "transform_of": self.certificate.to_dict()})
-        return open_stored(Path(out)).Y
+        return open_stored(out).Y
 
     def _check_features(self, source: Source) -> None:
         d = self.certificate.d
@@ -192,8 +195,9 @@ class Result:
         OutputExistsError : if something is there.
         StoreError : if the store cannot be written.
         """
-        check_output(Path(path), overwrite=overwrite, source_path=None)
-        with staged(Path(path), overwrite=overwrite) as temporary:
+        target = check_path("path", path)
+        check_output(target, overwrite=overwrite, source_path=None)
+        with staged(target, overwrite=overwrite) as temporary:
             writer = ResultWriter(temporary)
             if is_sparse(self.Y):
                 writer.write_sparse(self.Y)

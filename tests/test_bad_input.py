@@ -152,3 +152,19 @@ def test_load__refuses_what_is_not_a_complete_result(tmp_path):
     assert result.Y.shape == (5, 8)
     with pytest.raises(ss.UnsupportedInputError):
         ss.load(tmp_path / "y.zarr")
+
+
+@pytest.mark.parametrize("path", [5, None, "a\0b"])
+def test_result__refuses_what_is_no_path(path):
+    result = ss.sparsify(np.ones((3, 40)), "sketch", m=8)
+    with pytest.raises(ss.ParameterError, match="path must be a path"):
+        result.save(path)
+    if path is not None:
+        with pytest.raises(ss.ParameterError, match="out must be a path"):
+            result.transform(np.ones((2, 40)), out=path)
+
+
+def test_transform__refuses_an_unknown_policy():
+    result = ss.sparsify(np.ones((3, 40)), "sketch", m=8)
+    with pytest.raises(ss.ParameterError, match="nonfinite must be one of"):
+        result.transform(np.ones((2, 40)), nonfinite="banana")

@@ -61,6 +61,13 @@ def compress(extents: Array, indices: Array, data: Array) -> Compressed:
     return indptr, indices[entries], data[entries]
 
 
+def _cut(columns: list[Array], start: int, stop: int) -> Compressed:
+    """Return a copy of neighbouring compressed columns."""
+    indptr, indices, data = columns
+    a, b = indptr[start], indptr[stop]
+    return indptr[start : stop + 1] - a, indices[a:b].copy(), data[a:b].copy()
+
+
 def densify(columns: Compressed, rows: int, dtype: np.dtype[np.generic]) -> Array:
     """Return compressed columns as a matrix (rows, k)."""
     indptr, indices, data = columns
@@ -156,16 +163,28 @@ class Picking(Generic[RuleType]):
         state.batches = []
 
     def pack(self, state: Picks) -> Portable:
-        """Return the batches."""
-        return [[b.columns, b.scores, b.keys, b.values] for b in state.batches]
+        """Return the batches: what is small of them put together, dense values as they are.
+
+        There may be a batch for every pick, and to name an array costs more than it holds.
+        """
+        batches = state.batches
+        sizes = [batch.columns.size for batch in batches]
+        packed = [np.array(sizes, np.int64), state.columns, state.scores, state.keys]
+        compressed = [batch.values for batch in batches if isinstance(batch.values, tuple)]
+        if compressed:
+            return [*packed, list(join(compressed))]
+        return [*packed, {"dense": [batch.values for batch in batches]}]
 
     def unpack(self, packed: Portable) -> Picks:
-        """Return the picks they were taken from."""
-        picks = Picks()
-        for columns, scores, keys, values in packed:
-            # Compressed columns come back as a list.
-            held = tuple(values) if isinstance(values, list) else values
-            picks.batches.append(Batch(columns, scores, keys, held))
+        """Return the picks they were taken from, in the same batches."""
+        sizes, columns, scores, keys, values = packed
+        picks, stop = Picks(), 0
+        for k, size in enumerate(sizes.tolist()):
+            start, stop = stop, stop + size
+            held = values["dense"][k] if isinstance(values, dict) else _cut(values, start, stop)
+            # Copies: what is dropped later must not be held by what stays.
+            found, weights, keyed = (array[start:stop].copy() for array in (columns, scores, keys))
+            picks.batches.append(Batch(found, weights, keyed, held))
         return picks
 
     def remember(self) -> Portable:

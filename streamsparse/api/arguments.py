@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from streamsparse.checks import MAX_SEED, check_choice, check_count, check_open_interval
+from streamsparse.checks import MAX_SEED, check_choice, check_count, check_open_interval, check_path
 from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.base import Request
 from streamsparse.methods.products import dense_rows, is_sparse
@@ -98,12 +98,8 @@ def check_feature_axis(feature_axis: int) -> int:
 
 
 def check_out(out: str | Path | None) -> Path | None:
-    """Return the output path; None where there is none."""
-    if out is None:
-        return None
-    if not isinstance(out, str | Path) or "\0" in str(out):
-        raise ParameterError(f"out must be a path, not {out!r}")
-    return Path(out)
+    """Return the output path, whatever becomes of the working directory; None without any."""
+    return None if out is None else check_path("out", out)
 
 
 def check_policies(*, missing: str, nonfinite: str) -> None:

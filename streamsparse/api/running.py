@@ -20,6 +20,7 @@ from streamsparse.errors import (
     RunInterrupted,
     SourceChangedError,
     StoreError,
+    StreamSparseError,
     StreamSparseWarning,
 )
 from streamsparse.methods.auto import make_plan
@@ -37,7 +38,7 @@ from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
 from streamsparse.sketching.run_hash import HASH_VERSION
-from streamsparse.sources.base import Source
+from streamsparse.sources.base import Source, digest_of
 from streamsparse.storing.commit import Workplace, check_output, is_complete
 from streamsparse.storing.result_store import ResultWriter, open_result
 from streamsparse.units import format_bytes, format_seconds
@@ -123,21 +124,25 @@ class _Run:
         """Return the result, Y in a group at ``out``; unfinished work is kept beside it."""
         with Workplace(out).entered() as place:
             checkpoints = Checkpoints(place.folder, self._identity, check=self.interrupts.check)
-            if destination.resume and (done := self._finished(out)) is not None:
-                checkpoints.discard()
-                return done
+            if destination.resume:
+                done = self._finished(out, overwrite=destination.overwrite)
+                if done is not None:
+                    checkpoints.discard()
+                    return done
             # What was being replaced when a run died is back now.
             _check_out(out, destination, source_paths)
             if destination.resume:
                 checkpoints.recover()
                 self._began -= checkpoints.seconds_before
+                if checkpoints.has_any:
+                    self._warn_if_known_by_name()
             else:
                 _discard(checkpoints, out, overwrite=destination.overwrite)
             try:
                 with place.staged(overwrite=destination.overwrite) as temporary:
                     writer = ResultWriter(temporary)
                     result = self._reduce(writer, place.folder, checkpoints)
-                    results.finish_writing(writer, result, run=self._key())
+                    results.finish_writing(writer, result, run=self._key(resume=destination.resume))
             except RunInterrupted as stop:
                 raise _resumable(stop, checkpoints, out) from None
             except SourceChangedError:
@@ -178,6 +183,16 @@ class _Run:
             )
         return result
 
+    def _warn_if_known_by_name(self) -> None:
+        if self._source.is_known_by_name:
+            warnings.warn(
+                f"{self._source.name} is known by its name alone: if what it reads has changed "
+                f"since the run began, this is no result of what is there now; begin again without "
+                f"resume if it may have",
+                StreamSparseWarning,
+                stacklevel=5,
+            )
+
     def _identity(self) -> dict[str, Any]:
         """Return what the bits of Y depend on, by name."""
         return {
@@ -185,33 +200,53 @@ class _Run:
             "hash_version": HASH_VERSION,
             "source": self._fingerprint or self._source.fingerprint(),
             **self._plan.identity(),
+            "row_bands": self._row_bands(),
             "missing": self._policies.missing,
             "nonfinite": self._policies.nonfinite,
             "start": None if self._start is None else self._start.digest(),
         }
 
-    def _key(self) -> str | None:
-        """Return a digest of the identity where it costs no look at values, else None."""
-        if self._fingerprint is None:
+    def _row_bands(self) -> str | None:
+        """Return a digest of the row bands, which follow from the size of blocks; None for one."""
+        stream = self._plan.stream
+        if stream.bands == 1:
+            return None
+        return digest_of(self._source.bands(stream.band_rows, stream.block_bytes))
+
+    def _key(self, *, resume: bool) -> str | None:
+        """Return a digest of the identity; None where it costs a look at values nobody asked for.
+
+        ``resume``: somebody did, who may ask again.
+        """
+        if self._fingerprint is None and not resume:
             return None
         text = json.dumps(self._identity(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _finished(self, out: Path) -> Result | None:
-        """Return the result at ``out`` if this very run has made it, before it died."""
+    def _finished(self, out: Path, *, overwrite: bool) -> Result | None:
+        """Return the result at ``out`` if this very run has made it, before it died.
+
+        Raises
+        ------
+        StreamSparseError : if it cannot be read, unless it may be replaced.
+        """
         if not is_complete(out):
             return None
-        stored = open_result(out)
-        key = self._key()
-        if key is None or stored.attributes.get("run") != key:
+        try:
+            stored = open_result(out)
+        except StreamSparseError:
+            if overwrite:
+                return None
+            raise
+        if stored.attributes.get("run") != self._key(resume=True):
             return None
+        self._warn_if_known_by_name()
         return results.from_stored(stored)
 
 
 def _discard(checkpoints: Checkpoints, out: Path, *, overwrite: bool) -> None:
     """Drop what an earlier run has left, unless much work is in it and nobody said so."""
-    seconds = checkpoints.seconds_found()
-    if seconds >= PRECIOUS_SECONDS and not overwrite:
+    if not overwrite and (seconds := checkpoints.seconds_found()) >= PRECIOUS_SECONDS:
         raise OutputExistsError(
             f"an unfinished run of {out} has {format_seconds(seconds)} of work in it; continue it "
             f"with resume=True (--resume), or begin again with overwrite=True (-f)"

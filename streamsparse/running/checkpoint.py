@@ -32,7 +32,10 @@ WORTH_KEEPING_SECONDS = 5.0
 # More work than this is not thrown away unasked.
 PRECIOUS_SECONDS = 60.0
 # What memory decides unless m is given.
-_BY_MEMORY = {"bands", "band_rows", "sketch_columns", "checked_rows", "probes"}
+_BY_MEMORY = {
+    *("bands", "band_rows", "row_bands", "span_width", "spans"),
+    *("m", "sketch_columns", "most_columns", "pool_columns", "checked_rows", "probes"),
+}
 # A run that is asked to end keeps what can be written in so short a time: by what writing took
 # before, or by the speed of a slow disk.
 _SALVAGE_SECONDS = 1.0
@@ -130,6 +133,9 @@ class Checkpoints:
         for path, facts in self._records():
             _refuse_other(facts["identity"], self._own_identity(), self._folder)
             _warn_of_other_kernels(facts["kernels"])
+            if facts["kernels"] != blas_kernels() and facts["place"][0] > 0:
+                # Later passes follow from eigenvectors of the first, and those have other signs.
+                continue
             kept = _Kept(path, Place(*facts["place"]), facts["span"], facts["is_complete"])
             self._found.append(kept)
             self.seconds_before = max(self.seconds_before, facts["seconds"])
@@ -142,7 +148,8 @@ class Checkpoints:
         for kept in sorted(here, key=lambda kept: (kept.is_complete, kept.span), reverse=True):
             try:
                 sums = read_record(kept.path)
-            except DamagedRecordError:
+            except (DamagedRecordError, StoreError):
+                # A sector that cannot be read is as good as one that was changed.
                 continue
             if kept.path.name in _SLOTS:
                 self._next_slot = 1 - _SLOTS.index(kept.path.name)
@@ -248,7 +255,7 @@ def _refuse_other(theirs: dict[str, Any], mine: dict[str, Any], folder: Path) ->
     """Refuse what another run has kept: name what differs first."""
     for name in (*mine, *theirs):
         if theirs.get(name) != mine.get(name):
-            why = ", which memory decides" if name in _BY_MEMORY else ""
+            why = ", which may follow from memory" if name in _BY_MEMORY else ""
             raise CheckpointMismatchError(
                 f"{folder} is of another run: it has {name} = {theirs.get(name)!r}, this one "
                 f"{mine.get(name)!r}{why}; resume with what was given then, or begin again with "

@@ -45,6 +45,7 @@ class BucketSource:
         self.entry_bytes = self.clipped_entry_bytes = source.entry_bytes
         self.integrity = source.integrity
         self.is_stored = source.is_stored
+        self.is_known_by_name = source.is_known_by_name
         self._source = source
         self._buckets = buckets
         self._width = width

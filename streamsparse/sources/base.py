@@ -96,6 +96,7 @@ class Source(Protocol):
     opening_passes : complete reads that opening took: 0, but for sources that must be counted.
     integrity : "checksummed" if every byte is covered by a checksum, else "structural".
     is_stored : whether others can write to it while it is read, and it may fail to answer.
+    is_known_by_name : whether its fingerprint stays the same where its values change.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Source(Protocol):
     opening_passes: int
     integrity: str
     is_stored: bool
+    is_known_by_name: bool
 
     @property
     def largest_unit_entries(self) -> int:
@@ -159,6 +161,7 @@ class SourceMixin:
 
     opening_passes: int = 0
     is_stored: bool = False
+    is_known_by_name: bool = False
     entry_bytes: int = 0
     clipped_entry_bytes: int = 0
 

@@ -110,6 +110,8 @@ def overlap(edges: Array, position: int, interval: Interval) -> Interval:
 class DaskSource(DenseSource):
     """A dask array of NumPy chunks, of any sizes."""
 
+    is_known_by_name = True
+
     def __init__(self, array: Any, *, feature_axis: int, name: str = "dask array") -> None:
         self.name = name
         self._grid = Grid(array, feature_axis=feature_axis, name=name)

@@ -61,6 +61,7 @@ class DaskSparseSource(SourceMixin):
 
     integrity = "structural"
     opening_passes = 1
+    is_known_by_name = True
     entry_bytes = _ENTRY_BYTES
     clipped_entry_bytes = _ENTRY_BYTES
 

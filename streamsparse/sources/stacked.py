@@ -56,6 +56,7 @@ class StackedSource(SourceMixin):
         )
         self.opening_passes = max(above.opening_passes, below.opening_passes)
         self.is_stored = above.is_stored or below.is_stored
+        self.is_known_by_name = above.is_known_by_name or below.is_known_by_name
         grades = {above.integrity, below.integrity}
         self.integrity = "checksummed" if grades == {"checksummed"} else "structural"
 

@@ -62,12 +62,14 @@ class Workplace:
             self._recover()
             yield self
         finally:
-            # The lock goes last: what it guards is gone, or in order.
-            with suppress(StoreError):
-                remove_tree(self._result)
-                remove_tree(self.folder / _LOCK)
-                remove_directory(self.folder)
-            unlock(lock)
+            # The lock goes last: what it guards is gone, or in order. A second Ctrl-C may come.
+            try:
+                with suppress(StoreError):
+                    remove_tree(self._result)
+                    remove_tree(self.folder / _LOCK)
+                    remove_directory(self.folder)
+            finally:
+                unlock(lock)
 
     def _lock(self) -> int:
         while True:
@@ -99,6 +101,16 @@ class Workplace:
         for entry in sorted(self.folder.iterdir()):
             if entry.name.startswith(_HALF):
                 remove_tree(entry)
+
+    def refuse_recovered(self, *, overwrite: bool) -> None:
+        """Refuse, before any work, what was brought back to the target when this was entered.
+
+        Raises
+        ------
+        OutputExistsError : if something is there and not ``overwrite``.
+        """
+        if not overwrite and os.path.lexists(self.target):
+            raise _exists(self.target)
 
     @contextmanager
     def staged(self, *, overwrite: bool) -> Iterator[Path]:
@@ -158,8 +170,10 @@ class Workplace:
 @contextmanager
 def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """Yield a path to write to; on a clean exit it becomes ``target``: see :class:`Workplace`."""
-    with Workplace(target).entered() as place, place.staged(overwrite=overwrite) as temporary:
-        yield temporary
+    with Workplace(target).entered() as place:
+        place.refuse_recovered(overwrite=overwrite)
+        with place.staged(overwrite=overwrite) as temporary:
+            yield temporary
 
 
 def check_output(target: Path, *, overwrite: bool, source_path: Path | None) -> None:

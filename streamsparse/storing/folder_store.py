@@ -9,6 +9,7 @@ from typing import Any
 from zarr.abc.store import Store
 from zarr.storage import LocalStore
 
+from streamsparse.errors import MissingChunkError
 from streamsparse.storing.files import make_directories, remove_tree, write_file
 
 
@@ -68,3 +69,22 @@ class FolderStore(Store):
     def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Yield the names in a folder."""
         return self._reader.list_dir(prefix)
+
+
+class ResultStore(LocalStore):
+    """A result on disk, to read: of it every chunk was written, so one that is gone is an error."""
+
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+        """Return what a key holds, None if it is of metadata and there is nothing.
+
+        Raises
+        ------
+        MissingChunkError : where zarr would answer zeros.
+        """
+        found = await super().get(key, prototype, byte_range)
+        if found is None and "/c/" in key:
+            raise MissingChunkError(
+                f"chunk {self.root / key} is missing: the result was damaged, moved or removed "
+                f"since it was opened"
+            )
+        return found

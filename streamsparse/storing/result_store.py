@@ -28,6 +28,7 @@ from streamsparse.storing.zarr_write import (
     import_zarr,
     lines_per_chunk,
     new_store,
+    result_store,
     sparse_attributes,
 )
 
@@ -200,7 +201,8 @@ def open_result(path: str | Path) -> StoredResult:
     CorruptChunkError : if the metadata cannot be read, a chunk has the wrong size, or an optional
         array the wrong checksum.
     """
-    path = Path(path)
+    # Y is read from there later, wherever the process is by then.
+    path = Path(path).absolute()
     if not path.exists():
         hint = ""
         if Workplace(path).folder.is_dir():
@@ -236,7 +238,7 @@ def _open_arrays(path: Path) -> dict[str, Any]:
     names = (*RESULT_ARRAYS, *(f"Y/{name}" for name in SPARSE_ARRAYS))
     try:
         with reporting("opening", path):
-            group = zarr.open_group(path, mode="r")
+            group = zarr.open_group(result_store(path), mode="r")
             nodes = {name: group.get(name) for name in names}
     except (ValueError, TypeError, KeyError) as error:
         raise CorruptChunkError(f"the metadata of {path} is damaged: {error}") from error

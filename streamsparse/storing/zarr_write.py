@@ -41,6 +41,13 @@ def new_store(path: Path) -> Store:
     return FolderStore(path)
 
 
+def result_store(path: Path) -> Store:
+    """Return a result as a zarr store to read."""
+    from streamsparse.storing.folder_store import ResultStore  # noqa: PLC0415 - it imports zarr
+
+    return ResultStore(path, read_only=True)
+
+
 def checksummed() -> dict[str, Any]:
     """Return the codecs and settings of a raw array whose every chunk carries a crc32c."""
     from zarr.codecs import Crc32cCodec  # noqa: PLC0415

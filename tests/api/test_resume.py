@@ -304,3 +304,117 @@ def test_place_of_a_pass__is_part_of_the_plan():
     plan = ss.plan(X, "sketch", m=8)
     assert plan.identity() != replace(plan, seed=3).identity()
     assert plan.identity() == replace(plan, memory_budget=1, seconds=0.0).identity()
+
+
+def test_resume__never_takes_the_sums_of_other_rows(tmp_path, monkeypatch):
+    # Uneven rows: where bands end follows from the size of blocks, which memory decides.
+    rng = np.random.default_rng(0)
+    counts = np.where(np.arange(4000) % 7 == 0, 1500, 200)
+    counts[1000:1400] = 2500
+    indices = np.concatenate([np.sort(rng.choice(3000, k, replace=False)) for k in counts])
+    data = rng.integers(1, 9, indices.size).astype(np.int8)
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    X = ss.open_source(scipy.sparse.csr_array((data, indices, indptr), shape=(4000, 3000)))
+    monkeypatch.setattr(spans, "_MIN_WIDTH", 256)
+    out, options, memories = tmp_path / "Y.zarr", {"m": 64, "progress": False}, [269312, 271360]
+    plans = [ss.plan(X, "sketch", m=64, memory=kib << 10) for kib in memories]
+    assert plans[0].identity() == plans[1].identity()
+    bands = [X.bands(plan.stream.band_rows, plan.stream.block_bytes)[2] for plan in plans]
+    assert bands == [(1274, 2274), (1300, 2300)]
+    expected = bits(ss.sparsify(X, "sketch", out=tmp_path / "Z.zarr", **options))
+
+    def keep_one(self, place, sums):
+        if place.band == 2:
+            self._write_slot(place, sums.span, sums.save(), check=lambda: None)
+            raise ss.StoreError("the store is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint.Checkpoints, "offer", keep_one)
+        with pytest.raises(ss.StoreError, match="gone"):
+            ss.sparsify(X, "sketch", memory=memories[0] << 10, out=out, **options)
+    assert kept(out)
+    with pytest.raises(ss.CheckpointMismatchError, match=r"row_bands.*follow from memory"):
+        ss.sparsify(X, "sketch", memory=memories[1] << 10, out=out, resume=True, **options)
+    again = ss.sparsify(X, "sketch", memory=memories[0] << 10, out=out, resume=True, **options)
+    assert bits(again) == expected
+
+
+def test_sparsify__refuses_before_it_reads_where_an_old_result_is_put_back(tmp_path, matrices):
+    out, X = tmp_path / "Y.zarr", matrices["dense"]
+    before = bits(reduce(X, "sketch", out))
+    # As a run with overwrite leaves it that was killed between the two renames.
+    Workplace(out).folder.mkdir()
+    out.rename(Workplace(out).folder / "replaced")
+    for options in ({}, {"resume": True}):
+        with pytest.raises(ss.OutputExistsError):
+            reduce(Failing(ss.open_source(X), after=0), "sketch", out, **options)
+    assert bits(ss.load(out)) == before
+    assert not Workplace(out).folder.exists()
+
+
+def test_resume__overwrites_a_damaged_result_where_it_may(tmp_path, matrices):
+    np.save(tmp_path / "x.npy", matrices["dense"])
+    out = tmp_path / "Y.zarr"
+    first = bits(reduce(tmp_path / "x.npy", "sketch", out))
+    (out / "Y" / "c" / "0" / "0").unlink()
+    with pytest.raises(ss.MissingChunkError):
+        reduce(tmp_path / "x.npy", "sketch", out, resume=True)
+    assert bits(reduce(tmp_path / "x.npy", "sketch", out, resume=True, overwrite=True)) == first
+
+
+def test_sparsify__overwrite_begins_again_over_records_that_cannot_be_read(tmp_path, matrices):
+    out = tmp_path / "Y.zarr"
+    (Workplace(out).folder / "checkpoint-a").mkdir(parents=True)
+    reduce(matrices["dense"], "sketch", out, overwrite=True)
+    assert not Workplace(out).folder.exists()
+
+
+@pytest.mark.parametrize("name", ["sample", "select"])
+def test_resume__with_other_kernels_makes_later_passes_again(
+    tmp_path, narrow, matrices, monkeypatch, name
+):
+    X = ss.open_source(matrices[RUNS[name][0]])
+    whole = Failing(X, after=-1)
+    expected, out = bits(reduce(whole, name, tmp_path / "Z.zarr")), tmp_path / "Y.zarr"
+    one_pass = len(whole.reads) // 2
+    with pytest.raises(ss.StoreError):
+        reduce(Failing(X, after=one_pass + one_pass // 2), name, out)
+    assert {"pass-0-band-0"} < set(kept(out))
+    monkeypatch.setattr(checkpoint, "blas_kernels", lambda: "another processor")
+    resumed = Failing(X, after=-1)
+    with pytest.warns(ss.StreamSparseWarning, match="other BLAS kernels"):
+        assert bits(reduce(resumed, name, out, resume=True)) == expected
+    assert len(resumed.reads) == one_pass
+
+
+def test_resume__warns_of_dask_whose_values_nobody_compares(tmp_path, narrow, matrices):
+    import dask.array as da
+
+    X, out = da.from_array(matrices["dense"], chunks=(N, 500)), tmp_path / "Y.zarr"
+    with pytest.raises(ss.StoreError):
+        reduce(Failing(ss.open_source(X), after=6), "sketch", out)
+    with pytest.warns(ss.StreamSparseWarning, match="known by its name alone"):
+        reduce(X, "sketch", out, resume=True)
+    # Nothing to say where nothing is gone on with.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reduce(X, "sketch", tmp_path / "Z.zarr", resume=True)
+
+
+def test_resume__takes_the_older_slot_where_the_newer_cannot_be_read(
+    tmp_path, narrow, matrices, monkeypatch
+):
+    expected = bits(reduce(matrices["dense"], "sketch", tmp_path / "Z.zarr"))
+    out = tmp_path / "Y.zarr"
+    fail(matrices["dense"], "sketch", out)
+    slots = Workplace(out).folder.glob("checkpoint-*")
+    newest = max(slots, key=lambda path: read_facts(path)["span"])
+    read = checkpoint.read_record
+
+    def failing(path):
+        if path == newest:
+            raise ss.StoreError(f"reading {path} failed: Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(checkpoint, "read_record", failing)
+    assert bits(reduce(matrices["dense"], "sketch", out, resume=True)) == expected

@@ -269,3 +269,16 @@ def test_workplace__survives_a_file_system_without_locks(tmp_path, monkeypatch):
     with Workplace(tmp_path / "out").entered():
         pass
     assert os.listdir(tmp_path) == []
+
+
+def test_entered__a_ctrl_c_while_it_clears_up_does_not_leave_it_locked(tmp_path, monkeypatch):
+    place = Workplace(tmp_path / "Y")
+
+    def interrupted(_path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt), place.entered():
+        patched.setattr("streamsparse.storing.commit.remove_tree", interrupted)
+    with place.entered():
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -258,3 +258,40 @@ def test_open_result__refuses_a_sparse_Y_without_one_of_its_arrays(tmp_path, nam
     shutil.rmtree(tmp_path / "r" / "Y" / name)
     with pytest.raises((CorruptChunkError, UnsupportedInputError)):
         open_result(tmp_path / "r")
+
+
+def test_open_result__a_chunk_that_is_gone_is_an_error_whenever_it_goes(tmp_path, monkeypatch):
+    import streamsparse as ss
+
+    X = np.random.default_rng(0).standard_normal((8, 300))
+    monkeypatch.chdir(tmp_path)
+    made = ss.sparsify(X, "sketch", m=16, out="Y.zarr", progress=False)
+    loaded, expected = ss.load("Y.zarr"), made.Y[:]
+    assert expected.any()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for result in (made, loaded):
+        np.testing.assert_array_equal(result.Y[:], expected)
+    (tmp_path / "Y.zarr" / "Y" / "c" / "0" / "0").unlink()
+    for result in (made, loaded):
+        with pytest.raises(ss.MissingChunkError, match="is missing"):
+            result.Y[:]
+
+
+def test_sparsify__out_is_where_it_was_when_the_run_began(tmp_path, monkeypatch):
+    import streamsparse as ss
+
+    X = ss.open_source(np.random.default_rng(0).standard_normal((8, 300)))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    class Moving:
+        def __getattr__(self, name):
+            return getattr(X, name)
+
+        def read(self, rows, columns):
+            monkeypatch.chdir(tmp_path / "elsewhere")
+            return X.read(rows, columns)
+
+    ss.sparsify(Moving(), "sketch", m=16, out="Y.zarr", progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Y.zarr", "elsewhere"]
