@@ -13,7 +13,7 @@ from typing import Any
 
 from streamsparse import result as results
 from streamsparse.api.arguments import check_flag, check_out
-from streamsparse.dense.certificate import Certificate
+from streamsparse.api.outcome import result_of, warn_if_missed
 from streamsparse.errors import (
     OutputExistsError,
     ParameterError,
@@ -24,9 +24,7 @@ from streamsparse.errors import (
     StreamSparseWarning,
 )
 from streamsparse.methods.auto import make_plan
-from streamsparse.methods.base import Job, Reduction, Request, Start
-from streamsparse.methods.measuring import certified_error
-from streamsparse.methods.plans import ENTRY_TARGETS
+from streamsparse.methods.base import Job, Request, Start
 from streamsparse.methods.run import run_plan
 from streamsparse.result import Result
 from streamsparse.running.checkpoint import PRECIOUS_SECONDS, Checkpoints
@@ -41,7 +39,7 @@ from streamsparse.sketching.run_hash import HASH_VERSION
 from streamsparse.sources.base import Source, digest_of
 from streamsparse.storing.commit import Workplace, check_output, is_complete
 from streamsparse.storing.result_store import ResultWriter, open_result
-from streamsparse.units import format_bytes, format_seconds
+from streamsparse.units import format_seconds
 from streamsparse.version import __version__
 
 
@@ -87,7 +85,7 @@ def reduce_source(
     run = _Run(source, plan, policies, start, progress)
     with run.interrupts.watching():
         result = run.in_memory() if out is None else run.to_disk(out, destination, source_paths)
-    _warn_if_missed(result)
+    warn_if_missed(result)
     return result
 
 
@@ -175,7 +173,7 @@ class _Run:
                 interrupts=self.interrupts,
             )
             job = Job(source, plan, execution, output, scratch=scratch, start=self._start)
-            result = _result(job, run_plan(job), self._began, peak)
+            result = result_of(job, run_plan(job), self._began, peak)
         if self._fingerprint not in (None, source.fingerprint()):
             raise SourceChangedError(
                 f"{source.name} was written to while it was read; reduce it again when nobody "
@@ -263,105 +261,3 @@ def _resumable(stop: RunInterrupted, checkpoints: Checkpoints, out: Path) -> Run
             f"(--resume) goes on from there"
         )
     return RunInterrupted(stop.number, text, has_checkpoint=checkpoints.has_any)
-
-
-def _result(job: Job, reduction: Reduction, started: float, peak: PeakMemory) -> Result:
-    plan = job.plan
-    met = None
-    if plan.epsilon is not None:
-        measured = certified_error(reduction.errors, plan.target)
-        met = None if measured is None else measured.value <= plan.epsilon
-    certificate = Certificate(
-        n=plan.n,
-        d=plan.d,
-        m=int(reduction.Y.shape[1]),
-        method=plan.method,
-        seed=plan.seed,
-        beta=plan.beta,
-        r=reduction.r,
-        trace=reduction.trace,
-        errors=reduction.errors,
-        target=None if plan.epsilon is None else plan.target,
-        epsilon=plan.epsilon,
-        met=met,
-        queries=plan.queries,
-        passes=plan.stream.passes,
-        bytes_read=plan.stream.bytes_to_read,
-        peak_memory_bytes=peak.sample(),
-        seconds=time.perf_counter() - started,
-        integrity=job.source.integrity,
-    )
-    names = None
-    if reduction.columns is not None:
-        names = job.source.feature_names(reduction.columns)
-    return Result(
-        Y=reduction.Y,
-        certificate=certificate,
-        plan=plan,
-        columns=reduction.columns,
-        weights=reduction.weights,
-        map=reduction.map,
-        curve=reduction.curve,
-        column_names=None if names is None else tuple(names),
-        selection=reduction.selection,
-        known=reduction.known,
-        feature_digest=job.source.feature_digest(),
-    )
-
-
-def _warn_if_missed(result: Result) -> None:
-    """Say so where epsilon is not certified: with the best found, and what would do.
-
-    And where memory left no room to measure anything: an answer without a certificate.
-    """
-    if result.certificate.checked_rows == 0:
-        warnings.warn(
-            f"nothing could be measured within {format_bytes(result.plan.memory_budget)}: the "
-            f"errors of Y are unknown; raise memory, or check it with certify",
-            StreamSparseWarning,
-            stacklevel=4,
-        )
-    if result.certificate.epsilon is not None and not result.certificate.met:
-        warnings.warn(_describe_miss(result), StreamSparseWarning, stacklevel=4)
-
-
-def _describe_miss(result: Result) -> str:
-    certificate, plan = result.certificate, result.plan
-    measured = certified_error(certificate.errors, plan.target)
-    if measured is None:
-        if result.plan.checked_rows == certificate.n:
-            what = (
-                "the rounding of products of float32 hides it, because directions of X differ too "
-                "much in size; give X as float64"
-            )
-        elif certificate.checked_rows == 0:
-            what = "no row could be compared within memory; raise it"
-        elif plan.target in ENTRY_TARGETS:
-            what = f"only {plan.checked_rows:,} rows could be compared within memory; raise it"
-        elif plan.target == "spectral":
-            what = (
-                "ss.certify(X, result, spectral=3) bounds it in more passes, exact=True computes it"
-            )
-        else:
-            what = "raise memory for a wider sketch, or ss.certify(X, result, exact=True)"
-        return (
-            f"whether the {plan.target} error is within epsilon = {plan.epsilon:g} was not "
-            f"certified in this pass: {what}"
-        )
-    assert plan.epsilon is not None
-    text = (
-        f"the {plan.target} error is certified to be at most {measured.value:.3g}, not "
-        f"epsilon = {plan.epsilon:g}; this is the best found, with m = {certificate.m:,}"
-    )
-    remedies = ['use method="exact"']
-    columns = plan.sketch_columns or plan.most_columns
-    if columns is not None and plan.method != "exact":
-        # Errors of random methods fall as 1 / sqrt(columns).
-        ratio = min(measured.value / plan.epsilon, 1e9)
-        needed = columns * ratio**2
-        if needed <= plan.d:
-            memory = plan.stream.peak_memory_bytes * needed / columns
-            remedies.insert(
-                0, f"allow about {needed:,.0f} columns (memory={format_bytes(memory)!r})"
-            )
-    return f"{text}; {' or '.join(remedies)}"
