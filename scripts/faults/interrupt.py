@@ -81,6 +81,7 @@ def _interrupt_command(folder: Path, method: str, options: list[str], trials: in
     words = ["reduce", "wide.zarr", "Y.zarr", "--method", method, *options]
     tally = Tally(f"Ctrl-C or SIGTERM of `reduce --method {method}`, then its line")
     rng, slowest = random.Random(3), 0.0
+    jobs.clear(folder)
     began = time.monotonic()
     if _streamsparse(*words, cwd=folder).wait():
         raise SystemExit(f"{words} does not run at all")
