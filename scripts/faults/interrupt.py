@@ -23,6 +23,7 @@ from tally import Tally, main
 from streamsparse.storing.zarr_write import DenseWriter
 
 LIMIT_SECONDS = 2.0
+_LOADING_SECONDS = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -89,28 +90,42 @@ def _interrupt_command(folder: Path, method: str, options: list[str], trials: in
     for k in range(trials):
         jobs.clear(folder)
         process = _streamsparse(*words, cwd=folder)
-        # The first second goes to imports, before anything could be interrupted.
-        time.sleep(1.5 + rng.random() * max(0.1, seconds - 1.5))
+        _wait_until_it_works(process, folder)
+        time.sleep(rng.random() * max(0.1, seconds - _LOADING_SECONDS))
         began = time.monotonic()
         process.send_signal(_SIGNALS[k % 2])
         _, said = process.communicate()
         took = time.monotonic() - began
         slowest = max(slowest, took)
         outcome = "survived"
-        if process.returncode == 128 + _SIGNALS[k % 2]:
+        # Outside of the run itself a SIGTERM ends it as any process.
+        if process.returncode in (128 + _SIGNALS[k % 2], -signal.SIGTERM):
             outcome = _resume_by_its_line(folder, said, words, expected)
         elif process.returncode != 0:
             outcome = "crashes"
-        tally.add("crashes" if took > LIMIT_SECONDS else outcome)
+        if took > LIMIT_SECONDS:
+            outcome = "crashes"
+        if outcome != "survived":
+            print(
+                f"{method}: {outcome}, {process.returncode} in {took:.1f} s: {said}",
+                file=sys.stderr,
+            )
+        tally.add(outcome)
     tally.note = f"run of {seconds:.1f} s, slowest stop {slowest:.2f} s"
     return tally
+
+
+def _wait_until_it_works(process: subprocess.Popen[str], folder: Path) -> None:
+    """Wait for the place of the output: while Python is loading, a signal is Python's own."""
+    while process.poll() is None and not (folder / ".Y.zarr.unfinished").exists():
+        time.sleep(0.01)
 
 
 def _resume_by_its_line(folder: Path, said: str, words: list[str], expected: str) -> str:
     lines = [line.strip() for line in said.splitlines()]
     printed = [line for line in lines if line.startswith("streamsparse reduce")]
-    # Within the first moments there is nothing to keep, and it says no line.
-    line = shlex.split(printed[0])[1:] if printed else words
+    # Where there is nothing to keep it says no line.
+    line = shlex.split(printed[0])[1:] if printed else [*words, "--resume"]
     if _streamsparse(*line, cwd=folder).wait():
         return "crashes"
     is_same = jobs.digest(folder / "Y.zarr") == expected and not jobs.litter(folder)
