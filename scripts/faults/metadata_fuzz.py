@@ -161,11 +161,13 @@ def _dumped(document: Any, raw: bytes) -> bytes:
 
 
 def _places(node: Any) -> Any:
+    if not isinstance(node, dict | list):
+        # An earlier change has left nothing to go into.
+        return
     children = node.items() if isinstance(node, dict) else enumerate(node)
     for key, child in list(children):
         yield node, key
-        if isinstance(child, dict | list):
-            yield from _places(child)
+        yield from _places(child)
 
 
 def use(target: Any) -> None:
