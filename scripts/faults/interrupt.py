@@ -134,6 +134,8 @@ def _resume_by_its_line(folder: Path, said: str, words: list[str], expected: str
 
 def run(*, small: bool) -> list[Tally]:
     """Return one tally of small runs, and one per method of the command line."""
+    # A shell has its background jobs ignore it, and what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with jobs.prepared() as folder:
         runs = jobs.RUNS[:2] if small else jobs.RUNS
         tallies = [of_small_runs(folder, runs, 3 if small else 12)]
