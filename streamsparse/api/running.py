@@ -36,7 +36,8 @@ from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
 from streamsparse.sketching.run_hash import HASH_VERSION
-from streamsparse.sources.base import Source, digest_of
+from streamsparse.sources.base import Source
+from streamsparse.sources.digests import digest_of
 from streamsparse.storing.commit import Workplace, check_output, is_complete
 from streamsparse.storing.result_store import ResultWriter, open_result
 from streamsparse.units import format_seconds

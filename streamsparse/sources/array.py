@@ -13,9 +13,8 @@ from streamsparse.sources.base import (
     as_block_dtype,
     block_dtype_of,
     check_shape,
-    digest_array,
-    digest_of,
 )
+from streamsparse.sources.digests import digest_array, digest_of
 
 
 class ArraySource(DenseSource):

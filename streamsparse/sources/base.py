@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
@@ -11,9 +10,6 @@ import numpy as np
 
 from streamsparse.errors import BudgetTooSmallError, UnsupportedInputError
 from streamsparse.units import format_bytes
-
-_DIGEST_BYTES = 16
-_PIECE_BYTES = 1 << 20
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 Interval: TypeAlias = tuple[int, int]
@@ -228,32 +224,6 @@ class DenseSource(SourceMixin):
         column_bytes = (rows[1] - rows[0]) * self.block_dtype.itemsize
         check_unit_fits(name=self.name, unit_bytes=unit * column_bytes, max_bytes=max_bytes)
         yield from regular_intervals(d, unit, max_bytes // column_bytes)
-
-
-def digest_of(*facts: object) -> str:
-    """Return 32 hexadecimal digits that depend on every one of ``facts``, told by their repr."""
-    return hashlib.blake2b(repr(facts).encode(), digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def digest_array(values: Array) -> str:
-    """Return a digest of the dtype, shape, layout and every byte of an array, without a copy of it.
-
-    About a second per GB; an array without a contiguous layout is copied in pieces.
-    """
-    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    for piece in _byte_pieces(values):
-        digest.update(piece)
-    return digest_of(values.dtype.str, values.shape, values.flags.f_contiguous, digest.hexdigest())
-
-
-def _byte_pieces(values: Array) -> Iterator[memoryview]:
-    flags = values.flags
-    if flags.c_contiguous or flags.f_contiguous:
-        yield values.reshape(-1, order="A").view(np.uint8).data
-        return
-    step = max(1, _PIECE_BYTES // max(1, values[:1].nbytes))
-    for start in range(0, len(values), step):
-        yield np.ascontiguousarray(values[start : start + step]).reshape(-1).view(np.uint8).data
 
 
 def block_dtype_of(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:

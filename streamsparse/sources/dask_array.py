@@ -22,10 +22,10 @@ from streamsparse.sources.base import (
     block_dtype_of,
     check_shape,
     check_unit_fits,
-    digest_of,
     intervals_from_edges,
     split_intervals,
 )
+from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt_once
 
 # Typed here, where dask does not.

@@ -19,11 +19,11 @@ from streamsparse.sources.base import (
     as_block_dtype,
     block_dtype_of,
     check_unit_fits,
-    digest_of,
     split_intervals,
 )
 from streamsparse.sources.compressed import POINTER_BYTES
 from streamsparse.sources.dask_array import Grid, compute_all, overlap, touched
+from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt_once
 from streamsparse.sources.sparse import as_compressed, check_compressed
 from streamsparse.sources.structure import CHECK_BYTES, check_indices, keep_minors

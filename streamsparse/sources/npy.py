@@ -24,9 +24,9 @@ from streamsparse.sources.base import (
     Interval,
     block_dtype_of,
     check_shape,
-    digest_of,
     regular_intervals,
 )
+from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt, within_deadline
 from streamsparse.units import format_bytes
 

@@ -17,8 +17,8 @@ from streamsparse.sources.base import (
     Source,
     SourceMixin,
     SparseBlock,
-    digest_of,
 )
+from streamsparse.sources.digests import digest_of
 
 
 class StackedSource(SourceMixin):

@@ -15,9 +15,9 @@ from streamsparse.sources.base import (
     Interval,
     block_dtype_of,
     check_shape,
-    digest_of,
 )
 from streamsparse.sources.compressed import CompressedSource
+from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import within_deadline
 from streamsparse.sources.structure import CHECK_BYTES, check_indptr, check_indptr_ends
 from streamsparse.sources.zarr_store import StoredArray, StoredGroup, open_node
