@@ -61,10 +61,8 @@ class LeafSumsAccumulator(Forgetful):
         """Add the state of later columns."""
         self._gram.merge(into.gram, other.gram, each)
         for leaf, packed in other.sums.items():
-            if leaf in into.sums:
-                into.sums[leaf] += packed
-            else:
-                into.sums[leaf] = packed
+            # Not in place: what it is added to may still be somebody else's.
+            into.sums[leaf] = into.sums[leaf] + packed if leaf in into.sums else packed
 
     def clear(self, state: LeafState) -> None:
         """Forget all columns."""

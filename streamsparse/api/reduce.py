@@ -7,7 +7,7 @@ from typing import Any
 
 from streamsparse import result as results
 from streamsparse.api.access import open_start
-from streamsparse.api.arguments import check_policies, check_request
+from streamsparse.api.arguments import check_policies, check_request, check_runner
 from streamsparse.api.running import Policies, check_destination, reduce_source
 from streamsparse.methods.auto import make_plan
 from streamsparse.result import Result
@@ -99,6 +99,7 @@ def sparsify(
     strict: bool = False,
     algorithm: str = "auto",
     start: Result | str | Path | None = None,
+    runner: str = "auto",
 ) -> Result:
     """Reduce X (n, d) to Y (n, m) with Y Y^T close to X X^T, and measure how close.
 
@@ -153,6 +154,10 @@ def sparsify(
     start : an earlier :class:`Result` of "select", or its path, to continue from: to a larger m or
         a smaller epsilon, with the same target. Its columns are where the choice begins, and its
         Gram matrix saves the first pass. X must be the same.
+    runner : "auto": a dask array is reduced by dask, on whatever scheduler it picks (the current
+        Client, or what ``dask.config`` says), anything else by the threads of this process.
+        "dask": as tasks of dask, which read X themselves: a path or URL that the workers can reach.
+        "local": by this process; chunks of a dask array are computed by dask and come here.
 
     Returns
     -------
@@ -211,4 +216,5 @@ def sparsify(
         source_paths=[results.path_of(X, source)],
         progress=progress,
         start=begun,
+        on_workers=check_runner(runner, source),
     )

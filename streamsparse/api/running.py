@@ -30,7 +30,7 @@ from streamsparse.result import Result
 from streamsparse.running.checkpoint import PRECIOUS_SECONDS, Checkpoints
 from streamsparse.running.facts import Facts
 from streamsparse.running.interrupts import Interrupts
-from streamsparse.running.local import Execution
+from streamsparse.running.local import Execution, Workers
 from streamsparse.running.memory import PeakMemory
 from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
@@ -77,13 +77,17 @@ def reduce_source(
     source_paths: list[Path | None],
     progress: str | bool,
     start: Start | None = None,
+    on_workers: bool = False,
 ) -> Result:
-    """Plan, run, certify and, where there is an output, commit; warn if epsilon was not met."""
+    """Plan, run, certify and, where there is an output, commit; warn if epsilon was not met.
+
+    ``on_workers``: passes are run as tasks of dask.
+    """
     out = destination.out
     if out is not None and not (destination.resume and is_complete(out)):
         _check_out(out, destination, source_paths)
     plan = make_plan(Facts.of(source), request, threads=available_threads())
-    run = _Run(source, plan, policies, start, progress)
+    run = _Run(source, plan, policies, start, progress, on_workers=on_workers)
     with run.interrupts.watching():
         result = run.in_memory() if out is None else run.to_disk(out, destination, source_paths)
     warn_if_missed(result)
@@ -105,10 +109,12 @@ class _Run:
         policies: Policies,
         start: Start | None,
         progress: str | bool,
+        *,
+        on_workers: bool,
     ) -> None:
         self.interrupts = Interrupts()
         self._source, self._plan, self._policies = source, plan, policies
-        self._start, self._progress = start, progress
+        self._start, self._progress, self._on_workers = start, progress, on_workers
         self._began = time.perf_counter()
         # Of what others can write to while it is read: how it was.
         self._fingerprint = source.fingerprint() if source.is_stored else None
@@ -172,6 +178,7 @@ class _Run:
                 progress=bar,
                 checkpoints=checkpoints,
                 interrupts=self.interrupts,
+                workers=self._workers(),
             )
             job = Job(source, plan, execution, output, scratch=scratch, start=self._start)
             result = result_of(job, run_plan(job), self._began, peak)
@@ -181,6 +188,14 @@ class _Run:
                 f"writes to it"
             )
         return result
+
+    def _workers(self) -> Workers | None:
+        if not self._on_workers:
+            return None
+        # Importing dask takes a while, and nothing else needs it.
+        from streamsparse.running.dask_runner import DaskWorkers  # noqa: PLC0415
+
+        return DaskWorkers(digest_of(json.dumps(self._identity(), sort_keys=True)))
 
     def _warn_if_known_by_name(self) -> None:
         if self._source.is_known_by_name:

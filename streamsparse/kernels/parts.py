@@ -13,6 +13,12 @@ from streamsparse.sources.base import Interval
 Each: TypeAlias = Callable[[Callable[[int], None], int], None]
 
 
+def serially(task: Callable[[int], None], count: int) -> None:
+    """Do everything on this thread: an :data:`Each` for work inside of other work."""
+    for k in range(count):
+        task(k)
+
+
 def shares(rows: int, least: int) -> list[Interval]:
     """Cut ``rows`` rows into at most 64 contiguous shares of at least ``least`` rows."""
     count = max(1, min(64, rows // least))

@@ -52,21 +52,19 @@ def first_pass(job: Job) -> tuple[GramState, dict[int, Array], Picks | None]:
     """
     if job.start is not None:
         return job.start.known, {}, None
-    n, plan = job.source.shape[0], job.plan
+    plan, n, block_dtype = job.plan, job.source.shape[0], job.source.block_dtype
 
     def accumulators(_: Interval) -> dict[str, Accumulator]:
         made: dict[str, Accumulator] = {
             "norms": NormsAccumulator(rows=n),
-            "G": LeafSumsAccumulator(
-                rows=n, block_dtype=job.source.block_dtype, leaf_width=plan.leaf_width
-            ),
+            "G": LeafSumsAccumulator(rows=n, block_dtype=block_dtype, leaf_width=plan.leaf_width),
             "digest": DigestAccumulator(rows=n),
         }
         if plan.scans == 1:
             assert plan.pool_columns is not None
             made["picks"] = WhitenedPicker(
                 rows=n,
-                block_dtype=job.source.block_dtype,
+                block_dtype=block_dtype,
                 R=None,
                 squared_norms=np.ones(n),
                 dtype=np.float64,

@@ -26,12 +26,12 @@ from streamsparse.sources.base import Array, Interval
 
 def gram_pass(job: Job, *, with_digest: bool = False) -> tuple[Array, Array, Array | None]:
     """Stream X once and return (G (n, n), squared row norms (n,), digest (n,) if asked for)."""
-    n = job.source.shape[0]
+    n, block_dtype = job.source.shape[0], job.source.block_dtype
 
     def accumulators(_: Interval) -> dict[str, Accumulator]:
         made: dict[str, Accumulator] = {
             "norms": NormsAccumulator(rows=n),
-            "G": GramAccumulator(rows=n, block_dtype=job.source.block_dtype),
+            "G": GramAccumulator(rows=n, block_dtype=block_dtype),
         }
         if with_digest:
             made["digest"] = DigestAccumulator(rows=n)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from streamsparse.accumulators.picks import Batch, Picks, densify
 from streamsparse.dense.balance import KEEP_ALL, Balance, rate_for
-from streamsparse.kernels.parts import Each, steps
+from streamsparse.kernels.parts import Each, serially, steps
 from streamsparse.sources.base import Array
 from streamsparse.storing.records import Portable
 
@@ -53,7 +51,7 @@ class OnePassChooser:
             for a, b in steps(batch.columns.size, 256):
                 weights = batch.scores[a:b]
                 factors, _ = self._balance.choose(
-                    self._columns(batch, a, b) * np.sqrt(weights), _serially
+                    self._columns(batch, a, b) * np.sqrt(weights), serially
                 )
                 weights *= factors
         picks.keep(picks.scores > 0)
@@ -81,8 +79,3 @@ class OnePassChooser:
         if isinstance(values, tuple):
             return densify(values, self._rows, np.dtype(np.float64)) * self._scale
         return np.ascontiguousarray(values.T, np.float64) * self._scale
-
-
-def _serially(task: Callable[[int], None], count: int) -> None:
-    for k in range(count):
-        task(k)

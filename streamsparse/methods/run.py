@@ -35,4 +35,6 @@ def with_planned_layout(job: Job) -> Iterator[Job]:
         yield job
         return
     with by_columns(job.source, job.plan.stream, beside=job.scratch) as copy:
-        yield replace(job, source=copy)
+        # Nobody else can read the copy.
+        here = replace(job.execution, workers=None)
+        yield replace(job, source=copy, execution=here)

@@ -122,10 +122,10 @@ def _rule(plan: Plan, rank: int, size: float, scope: Scope) -> PoissonRule | Pri
 
 
 def _second_pass(job: Job, rule: PoissonRule | PriorityRule, vectors: Array) -> tuple[Picks, Array]:
-    source, n = job.source, job.plan.n
+    source, n, block_dtype = job.source, job.plan.n, job.source.block_dtype
 
     def accumulators(_: Interval) -> dict[str, Accumulator]:
-        picker = ColumnPicker(rows=n, rule=rule, block_dtype=source.block_dtype, vectors=vectors)
+        picker = ColumnPicker(rows=n, rule=rule, block_dtype=block_dtype, vectors=vectors)
         return {"digest": DigestAccumulator(rows=n), "picks": picker}
 
     ((_, found),) = run_bands(source, job.plan.stream, job.execution, accumulators, by_rows=False)

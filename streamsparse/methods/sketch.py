@@ -77,7 +77,7 @@ def sketch_pass(
 ) -> tuple[Seen, Array | None]:
     """Stream X once: hand the sums of every band to ``take``; return (what was seen, digest)."""
     source, stream, plan = job.source, job.plan.stream, job.plan
-    n = source.shape[0]
+    n, block_dtype = source.shape[0], source.block_dtype
     sample = rows_to_check(plan)
     held = hold_sample(source, stream, sample, zero=job.execution.zero_nonfinite)
     probes = None
@@ -92,10 +92,10 @@ def sketch_pass(
         }
         if sample.size:
             made["G_I"] = RowsAccumulator(
-                rows=rows, sample=sample, held=held, block_dtype=source.block_dtype
+                rows=rows, sample=sample, held=held, block_dtype=block_dtype
             )
         if probes is not None:
-            made["G_probes"] = ProbesAccumulator(probes=probes, block_dtype=source.block_dtype)
+            made["G_probes"] = ProbesAccumulator(probes=probes, block_dtype=block_dtype)
         if with_digest:
             made["digest"] = DigestAccumulator(rows=rows)
         return made

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
 from streamsparse.errors import CheckpointMismatchError, StoreError, StreamSparseWarning
 from streamsparse.running.threads import Check, blas_kernels, nothing_ends_it
 from streamsparse.storing.files import remove_tree
 from streamsparse.storing.records import (
     DamagedRecordError,
     Portable,
+    count_bytes,
     read_facts,
     read_record,
     write_record,
@@ -183,7 +182,7 @@ class Checkpoints:
         if self._furthest > (place, sums.span) or not (sums.span or at_least):
             return
         saved = sums.save()
-        if _count_bytes(saved) > self._rate * _SALVAGE_SECONDS:
+        if count_bytes(saved) > self._rate * _SALVAGE_SECONDS:
             if self.has_any or not at_least:
                 return
             saved = None
@@ -219,7 +218,7 @@ class Checkpoints:
         write_record(path, facts, saved, check=check)
         self._last = time.monotonic()
         self._cost = self._last - began
-        self._rate = max(1.0, _count_bytes(saved)) / max(self._cost, 1e-6)
+        self._rate = max(1.0, count_bytes(saved)) / max(self._cost, 1e-6)
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._started
@@ -241,14 +240,6 @@ class Checkpoints:
         for path in self._paths():
             with suppress(DamagedRecordError):
                 yield path, read_facts(path)
-
-
-def _count_bytes(saved: Portable) -> int:
-    if isinstance(saved, np.ndarray):
-        return saved.nbytes
-    if isinstance(saved, dict):
-        return sum(map(_count_bytes, saved.values()))
-    return sum(map(_count_bytes, saved)) if isinstance(saved, list | tuple) else 0
 
 
 def _refuse_other(theirs: dict[str, Any], mine: dict[str, Any], folder: Path) -> None:

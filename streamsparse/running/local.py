@@ -2,41 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
-from streamsparse.accumulators.base import Accumulator, State
+from streamsparse.accumulators.base import Accumulator
 from streamsparse.errors import RunInterrupted, StoreError
 from streamsparse.kernels.parts import Each
 from streamsparse.running.checkpoint import Checkpoints, Place
 from streamsparse.running.facts import Facts
 from streamsparse.running.interrupts import Interrupts
 from streamsparse.running.memory import return_memory_at_once
-from streamsparse.running.pieces import cut_pieces, prepare
+from streamsparse.running.pieces import prepare
 from streamsparse.running.progress import Progress
-from streamsparse.running.spans import MergeTree
 from streamsparse.running.stream import Stream
+from streamsparse.running.sums import Sums
 from streamsparse.running.threads import interruptible, read_ahead, worker_threads
 from streamsparse.sources.base import Block, Interval, Source, SparseBlock
 from streamsparse.sources.reading import DEADLINE_SECONDS
-from streamsparse.storing.records import Portable
+
+# Makes the accumulators of a band of rows, by name; and what they found.
+MakeAccumulators: TypeAlias = Callable[[Interval], Mapping[str, Accumulator]]
+Found: TypeAlias = dict[str, Any]
 
 # A store that is slower than this does not answer.
 _SLOWEST_BYTES_PER_SECOND = 1e6
 
 
+class Workers(Protocol):
+    """Other processes that may run passes for this one."""
+
+    def run_bands(self, scan: Scan, execution: Execution) -> Iterator[tuple[Interval, Found]]:
+        """Do elsewhere what :func:`run_bands` does."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Execution:
-    """How this process runs a pass; nothing here changes the result.
+class Scan:
+    """One pass over X.
 
     Attributes
     ----------
-    threads : worker threads.
+    source, stream : what is read, and how.
+    accumulators : makes what is computed of a band of rows, by name.
+    by_rows : the layout they want for sparse pieces.
+    number : of the pass in its run.
+    """
+
+    source: Source
+    stream: Stream
+    accumulators: MakeAccumulators
+    by_rows: bool
+    number: int
+
+    def bands(self) -> list[Interval]:
+        """Return the bands of rows, in order."""
+        if self.stream.bands == 1:
+            return [(0, self.source.shape[0])]
+        return self.source.bands(self.stream.band_rows, self.stream.block_bytes)
+
+    def column_bytes(self, rows: Interval) -> float:
+        """Return what one column of a band counts in the progress."""
+        n, d = self.source.shape
+        return (rows[1] - rows[0]) / n * Facts.of(self.source).used_bytes / d
+
+    def sums(self, made: Mapping[str, Accumulator], *, remembers: bool) -> Sums:
+        """Return the sums of a band, empty."""
+        stream = self.stream
+        spans = (0, stream.spans)
+        return Sums(list(made.values()), stream.span_width, spans=spans, remembers=remembers)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a pass is run; nothing here changes the result.
+
+    Attributes
+    ----------
+    threads : worker threads of this process.
     zero_nonfinite : read NaN and infinities as zero.
     progress : told about every block.
     checkpoints : where unfinished sums are kept; None keeps none.
     interrupts : what may ask the pass to end.
+    workers : who else may run passes; None for nobody. Those in which one column depends on the
+        one before it, and those that read part of X, are run here in any case.
     """
 
     threads: int
@@ -44,27 +94,29 @@ class Execution:
     progress: Progress
     checkpoints: Checkpoints | None = None
     interrupts: Interrupts = field(default_factory=Interrupts)
+    workers: Workers | None = None
 
 
 def run_bands(
     source: Source,
     stream: Stream,
     execution: Execution,
-    accumulators: Callable[[Interval], Mapping[str, Accumulator]],
+    accumulators: MakeAccumulators,
     *,
     by_rows: bool,
     wanted: Callable[[Interval], bool] | None = None,
-) -> Iterator[tuple[Interval, dict[str, Any]]]:
+) -> Iterator[tuple[Interval, Found]]:
     """Stream X through fresh accumulators, band by band; yield (band, what each of them found).
 
     ``accumulators(band)`` makes them, by name; ``by_rows`` is the layout they want for sparse
     pieces; ``wanted(columns)`` says which blocks are worth reading, None for all.
     """
-    n = source.shape[0]
-    bands = source.bands(stream.band_rows, stream.block_bytes) if stream.bands > 1 else [(0, n)]
-    used_bytes = Facts.of(source).used_bytes
     keeper = execution.checkpoints
-    scan = 0 if keeper is None else keeper.next_scan()
+    number = 0 if keeper is None else keeper.next_scan()
+    scan = Scan(source, stream, accumulators, by_rows, number)
+    if execution.workers is not None and wanted is None and not _is_sequential(scan):
+        yield from execution.workers.run_bands(scan, execution)
+        return
 
     def load(band: Interval, columns: Interval) -> Block:
         block = source.read(band, columns)
@@ -72,72 +124,45 @@ def run_bands(
 
     return_memory_at_once()
     with worker_threads(execution.threads) as each:
-        for number, rows in enumerate(bands):
+        for position, rows in enumerate(scan.bands()):
             made = accumulators(rows)
-            sums = _Sums(list(made.values()), stream.span_width, remembers=keeper is not None)
+            sums = scan.sums(made, remembers=keeper is not None)
             columns = filter(wanted, source.cut(rows, stream.block_bytes))
+            blocks = partial(_add_blocks, sums, columns, partial(load, rows), scan, execution, each)
+            place, column_bytes = Place(number, position), scan.column_bytes(rows)
             with execution.interrupts.deferred():
-                share = (rows[1] - rows[0]) / n * used_bytes / source.shape[1]
-                band = _Band(rows, Place(scan, number), sums, share, _deadline(source, stream))
-                _fill(band, columns, load, stream, execution, each)
+                fill(sums, blocks, place, execution, each, column_bytes)
             yield rows, sums.results(made)
 
 
-@dataclass(frozen=True, slots=True)
-class _Band:
-    """One band of a pass: its rows, where it stands in the run, what is summed of it.
-
-    ``column_bytes``: what one column of it counts in the progress. ``deadline``: seconds for one
-    block, None for any time.
-    """
-
-    rows: Interval
-    place: Place
-    sums: _Sums
-    column_bytes: float
-    deadline: float | None
+def _is_sequential(scan: Scan) -> bool:
+    """Return whether what is made of a column depends on those before it, whatever the span."""
+    made = scan.accumulators(scan.bands()[0])
+    return any(accumulator.remember() is not None for accumulator in made.values())
 
 
-def _deadline(source: Source, stream: Stream) -> float | None:
-    """Return how long a store may take for a block: what it may for an answer, and the transfer.
-
-    What is computed when it is read, by dask, may take any time.
-    """
-    if not source.is_stored:
-        return None
-    return DEADLINE_SECONDS + stream.block_bytes / _SLOWEST_BYTES_PER_SECOND
-
-
-def _fill(
-    band: _Band,
-    intervals: Iterable[Interval],
-    load: Callable[[Interval, Interval], Block],
-    stream: Stream,
+def fill(
+    sums: Sums,
+    steps: Callable[[], Iterator[int]],
+    place: Place,
     execution: Execution,
     each: Each,
+    column_bytes: float,
 ) -> None:
-    """Sum all columns of a band, from where an earlier run was ended if there was one."""
-    sums, place, keeper = band.sums, band.place, execution.checkpoints
+    """Sum all columns of a band, from where an earlier run was ended if there was one.
+
+    ``steps()`` adds them bit by bit, and yields how many bytes it has added; ``column_bytes``: of
+    one column of the band, as progress counts them.
+    """
+    keeper = execution.checkpoints
     if keeper is not None and (kept := keeper.find(place)) is not None:
         sums.restore(kept)
-        execution.progress.advance(int(sums.first_column * band.column_bytes))
+        execution.progress.advance(int(sums.first_column * column_bytes))
     if sums.is_complete:
         return
-    check = execution.interrupts.check
-    careful = interruptible(each, check)
-    left = (columns for columns in intervals if columns[1] > sums.first_column)
     try:
-        for block in read_ahead(
-            lambda columns: load(band.rows, columns),
-            left,
-            ahead=stream.in_flight - 1,
-            check=check,
-            deadline=band.deadline,
-        ):
-            sums.add(block, careful, each)
-            execution.progress.advance(_nbytes(block))
-            # Let go before the next block is waited for: the plan counts every block held.
-            del block
+        for count in steps():
+            execution.progress.advance(count)
             if keeper is not None:
                 keeper.offer(place, sums)
     except (RunInterrupted, StoreError) as end:
@@ -149,115 +174,39 @@ def _fill(
         keeper.complete(place, sums)
 
 
-class _Sums:
-    """What is summed of one band: the merged states of all finished spans, and of the one in hand.
+def _add_blocks(
+    sums: Sums,
+    columns: Iterable[Interval],
+    load: Callable[[Interval], Block],
+    scan: Scan,
+    execution: Execution,
+    each: Each,
+) -> Iterator[int]:
+    """Read the blocks that are not in finished spans, ahead of their turn, and add them."""
+    check = execution.interrupts.check
+    careful = interruptible(each, check)
+    for block in read_ahead(
+        load,
+        (interval for interval in columns if interval[1] > sums.first_column),
+        ahead=scan.stream.in_flight - 1,
+        check=check,
+        deadline=_deadline(scan.source, scan.stream),
+    ):
+        sums.add(block, careful, each)
+        count = _nbytes(block)
+        # Let go before the next block is waited for: the plan counts every block held.
+        del block
+        yield count
 
-    Blocks come in column order; the states of the spans are merged by the fixed tree. The result
-    depends on the data and the span width only.
 
-    Parameters
-    ----------
-    remembers : keep a copy of what accumulators remember, as it was when the last span ended.
+def _deadline(source: Source, stream: Stream) -> float | None:
+    """Return how long a store may take for a block: what it may for an answer, and the transfer.
+
+    What is computed when it is read, by dask, may take any time.
     """
-
-    def __init__(
-        self, accumulators: Sequence[Accumulator], span_width: int, *, remembers: bool
-    ) -> None:
-        self._accumulators, self._width, self._remembers = accumulators, span_width, remembers
-        self._trees = [MergeTree(accumulator.merge) for accumulator in accumulators]
-        self._states = [accumulator.start() for accumulator in accumulators]
-        self._memories = self._remember()
-        self.span = 0
-        self.is_complete = False
-
-    @property
-    def first_column(self) -> int:
-        """Of the span in hand: all before are in finished spans."""
-        return self.span * self._width
-
-    def add(self, block: Block, careful: Each, steady: Each) -> None:
-        """Add the columns of a block that are not in finished spans.
-
-        ``careful`` may raise at any time: only the span in hand is lost then. ``steady`` does not.
-        """
-        for span, piece in cut_pieces(block, self._width):
-            if span < self.span:
-                continue
-            while self.span < span:
-                self._close(steady, last=False)
-                self.span += 1
-            for accumulator, state in zip(self._accumulators, self._states, strict=True):
-                accumulator.update(state, piece, careful)
-
-    def _close(self, each: Each, *, last: bool) -> None:
-        """Merge the states of the span in hand, and put zero states in their place."""
-        fresh: list[State] = []
-        for accumulator, tree, state in zip(
-            self._accumulators, self._trees, self._states, strict=True
-        ):
-            accumulator.close_span(state, each)
-            free = tree.push(state, each)
-            if last:
-                continue
-            if free is None:
-                fresh.append(accumulator.start())
-            else:
-                accumulator.clear(free)
-                fresh.append(free)
-        self._states = fresh
-        self._memories = self._remember()
-
-    def complete(self, each: Each) -> None:
-        """Close the last span, and merge everything."""
-        self._close(each, last=True)
-        self._states = [tree.result(each) for tree in self._trees]
-        self._trees = []
-        # Merging may have taught a chooser something.
-        self._memories = self._remember()
-        self.is_complete = True
-
-    def results(self, made: Mapping[str, Accumulator]) -> dict[str, Any]:
-        """Return what each accumulator found, by name."""
-        assert self.is_complete
-        states, self._states = self._states, []
-        return {
-            name: accumulator.finish(state)
-            for (name, accumulator), state in zip(made.items(), states, strict=True)
-        }
-
-    def _remember(self) -> list[Portable]:
-        if not self._remembers:
-            return []
-        return [accumulator.remember() for accumulator in self._accumulators]
-
-    def save(self) -> Portable:
-        """Return everything of the finished spans; nothing is copied."""
-        kept = []
-        for k, accumulator in enumerate(self._accumulators):
-            levels = [self._states[k]] if self.is_complete else self._trees[k].levels
-            counts = [1] if self.is_complete else self._trees[k].counts
-            packed = [None if level is None else accumulator.pack(level) for level in levels]
-            kept.append([packed, counts])
-        return {
-            "span": self.span,
-            "is_complete": self.is_complete,
-            "sums": kept,
-            "memories": self._memories,
-        }
-
-    def restore(self, saved: Portable) -> None:
-        """Become what :meth:`save` has described."""
-        self.span, self.is_complete = saved["span"], saved["is_complete"]
-        for k, (packed, counts) in enumerate(saved["sums"]):
-            accumulator = self._accumulators[k]
-            levels = [None if level is None else accumulator.unpack(level) for level in packed]
-            if self.is_complete:
-                self._states[k] = levels[0]
-            else:
-                self._trees[k].levels, self._trees[k].counts = levels, counts
-        for accumulator, memory in zip(self._accumulators, saved["memories"], strict=True):
-            accumulator.recall(memory)
-        self._memories = saved["memories"]
+    if not source.is_stored:
+        return None
+    return DEADLINE_SECONDS + stream.block_bytes / _SLOWEST_BYTES_PER_SECOND
 
 
 def _nbytes(block: Block) -> int:

@@ -45,6 +45,7 @@ class BucketSource:
         self.entry_bytes = self.clipped_entry_bytes = source.entry_bytes
         self.integrity = source.integrity
         self.is_stored = source.is_stored
+        self.is_lazy = False
         self.is_known_by_name = source.is_known_by_name
         self._source = source
         self._buckets = buckets
@@ -76,8 +77,14 @@ class BucketSource:
         assert max_bytes > 0
         return [(0, self.shape[0])]
 
-    def cut(self, rows: Interval, max_bytes: int) -> Iterator[Interval]:  # noqa: ARG002
+    def cut(
+        self,
+        rows: Interval,  # noqa: ARG002 - the protocol's
+        max_bytes: int,  # noqa: ARG002
+        columns: Interval | None = None,
+    ) -> Iterator[Interval]:
         """Yield one column range per bucket, whose size the plan chose for ``max_bytes``."""
+        assert columns is None
         yield from regular_intervals(self.shape[1], self._width, self._width)
 
     def read(self, rows: Interval, columns: Interval) -> Block:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from streamsparse.accumulators.base import State
 from streamsparse.kernels.parts import Each
@@ -49,6 +50,47 @@ def pieces_of(columns: Interval, width: int) -> Iterator[tuple[int, Interval]]:
         start = end
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Part of the merge tree: ``count`` siblings at ``level``, folded left to right.
+
+    ``spans``: what it is the sum of. More than one sibling only where they begin their group of
+    sixteen: what is folded is then what a tree would hold at that level.
+    """
+
+    level: int
+    count: int
+    spans: Interval
+
+    def children(self) -> list[Node]:
+        """Return what is folded, left to right: nodes one level down, nothing for a leaf."""
+        start, stop = self.spans
+        width = ARITY**self.level
+        if self.count > 1:
+            return [Node(self.level, 1, (at, at + width)) for at in range(start, stop, width)]
+        if self.level == 0:
+            return []
+        width //= ARITY
+        return [Node(self.level - 1, 1, (at, at + width)) for at in range(start, stop, width)]
+
+
+def cover(start: int, stop: int) -> list[Node]:
+    """Return the nodes that, put into a tree of the spans before ``start``, bring it to ``stop``.
+
+    As few as there can be: at most 15 a level on the way up, one a level on the way down.
+    """
+    nodes = []
+    while start < stop:
+        level = 0
+        while start % ARITY ** (level + 1) == 0 and start + ARITY ** (level + 1) <= stop:
+            level += 1
+        width = ARITY**level
+        count = (stop - start) // width if start % (width * ARITY) == 0 else 1
+        nodes.append(Node(level, count, (start, start + count * width)))
+        start += count * width
+    return nodes
+
+
 class MergeTree:
     """Fold the states of spans 0, 1, 2, ... by a tree whose shape depends on their number alone.
 
@@ -69,24 +111,28 @@ class MergeTree:
         self.levels: list[State | None] = []
         self.counts: list[int] = []
 
-    def push(self, state: State, each: Each) -> State | None:
-        """Add the state of the next span; return a state that is free to be cleared, if any."""
+    def push(self, state: State, each: Each, *, level: int = 0, count: int = 1) -> State | None:
+        """Add the state of the next span; return a state that is free to be cleared, if any.
+
+        ``level``, ``count``: of the next :class:`Node`, where it is more than one span.
+        """
         free: State | None = None
-        for level in range(len(self.levels) + 1):
-            if level == len(self.levels):
+        while True:
+            while len(self.levels) <= level:
                 self.levels.append(None)
                 self.counts.append(0)
             held = self.levels[level]
             if held is None:
-                self.levels[level], self.counts[level] = state, 1
-                break
-            self._merge(held, state, each)
-            self.counts[level] += 1
-            free = state
+                self.levels[level], self.counts[level] = state, count
+            else:
+                assert count == 1
+                self._merge(held, state, each)
+                self.counts[level] += 1
+                state, free = held, state
             if self.counts[level] < ARITY:
-                break
-            state, self.levels[level] = held, None
-        return free
+                return free
+            self.levels[level] = None
+            level, count = level + 1, 1
 
     def result(self, each: Each) -> State:
         """Return the sum of all states: what is left on each level, from the leaves up."""

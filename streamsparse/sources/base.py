@@ -92,6 +92,7 @@ class Source(Protocol):
     opening_passes : complete reads that opening took: 0, but for sources that must be counted.
     integrity : "checksummed" if every byte is covered by a checksum, else "structural".
     is_stored : whether others can write to it while it is read, and it may fail to answer.
+    is_lazy : whether its values are computed by dask, wherever that is, when they are wanted.
     is_known_by_name : whether its fingerprint stays the same where its values change.
     """
 
@@ -108,6 +109,7 @@ class Source(Protocol):
     opening_passes: int
     integrity: str
     is_stored: bool
+    is_lazy: bool
     is_known_by_name: bool
 
     @property
@@ -143,8 +145,13 @@ class Source(Protocol):
         """
         ...
 
-    def cut(self, rows: Interval, max_bytes: int) -> Iterator[Interval]:
-        """Yield column ranges that cover [0, d) in order, each at most ``max_bytes`` in memory."""
+    def cut(
+        self, rows: Interval, max_bytes: int, columns: Interval | None = None
+    ) -> Iterator[Interval]:
+        """Yield column ranges that cover [0, d) in order, each at most ``max_bytes`` in memory.
+
+        ``columns`` : cover these alone, which begin at the edge of a unit.
+        """
         ...
 
     def read(self, rows: Interval, columns: Interval) -> Block:
@@ -157,6 +164,7 @@ class SourceMixin:
 
     opening_passes: int = 0
     is_stored: bool = False
+    is_lazy: bool = False
     is_known_by_name: bool = False
     entry_bytes: int = 0
     clipped_entry_bytes: int = 0
@@ -217,13 +225,16 @@ class DenseSource(SourceMixin):
             return list(regular_intervals(n, unit, min(max_rows, max_bytes // row_bytes)))
         return split_intervals(regular_intervals(n, unit, unit), max_rows)
 
-    def cut(self, rows: Interval, max_bytes: int) -> Iterator[Interval]:
+    def cut(
+        self, rows: Interval, max_bytes: int, columns: Interval | None = None
+    ) -> Iterator[Interval]:
         """Yield column ranges of whole units, each at most ``max_bytes`` for these rows."""
-        d = self.shape[1]
-        unit = min(self.unit[1], d)
+        first, stop = columns or (0, self.shape[1])
+        unit = min(self.unit[1], self.shape[1])
         column_bytes = (rows[1] - rows[0]) * self.block_dtype.itemsize
         check_unit_fits(name=self.name, unit_bytes=unit * column_bytes, max_bytes=max_bytes)
-        yield from regular_intervals(d, unit, max_bytes // column_bytes)
+        for a, b in regular_intervals(stop - first, unit, max_bytes // column_bytes):
+            yield first + a, first + b
 
 
 def block_dtype_of(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:

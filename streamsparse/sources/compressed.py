@@ -104,21 +104,23 @@ class CompressedSource(SourceMixin, ABC):
         n = self.shape[0]
         if not self.by_rows:
             return list(regular_intervals(n, 1, max_rows))
-        return list(self._major_intervals(n, max_rows, max_bytes, self.entry_bytes))
+        return list(self._major_intervals((0, n), max_rows, max_bytes, self.entry_bytes))
 
-    def cut(self, rows: Interval, max_bytes: int) -> Iterator[Interval]:
+    def cut(
+        self, rows: Interval, max_bytes: int, columns: Interval | None = None
+    ) -> Iterator[Interval]:
         """Yield column ranges along the pointers; all columns at once where they run over rows."""
         d = self.shape[1]
         if not self.by_rows:
             is_whole = rows == (0, self.shape[0])
             entry_bytes = self.entry_bytes if is_whole else self.clipped_entry_bytes
-            yield from self._major_intervals(d, d, max_bytes, entry_bytes)
+            yield from self._major_intervals(columns or (0, d), d, max_bytes, entry_bytes)
             return
         ends = self._pointers(rows[0], rows[0])[0], self._pointers(rows[1], rows[1])[0]
         needed = int(ends[1] - ends[0]) * self.entry_bytes + (rows[1] - rows[0] + 1) * POINTER_BYTES
         if needed > max_bytes:
             self._refuse_budget(f"rows {rows[0]:,} to {rows[1]:,}", needed, max_bytes)
-        yield 0, d
+        yield columns or (0, d)
 
     def read(self, rows: Interval, columns: Interval) -> SparseBlock:
         """Read one block, its structure checked and its indices sorted."""
@@ -142,11 +144,11 @@ class CompressedSource(SourceMixin, ABC):
         return SparseBlock(rows, columns, self.by_rows, indptr, indices, as_block_dtype(data))
 
     def _major_intervals(
-        self, majors: int, most: int, max_bytes: int, entry_bytes: int
+        self, majors: Interval, most: int, max_bytes: int, entry_bytes: int
     ) -> Iterator[Interval]:
-        start = 0
-        while start < majors:
-            stop = min(self._window(start), start + most, majors)
+        start, end = majors
+        while start < end:
+            stop = min(self._window(start), start + most, end)
             pointers = self._pointers(start, stop)
 
             def needed(count: int, pointers: Array = pointers) -> int:

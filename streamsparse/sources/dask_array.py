@@ -7,7 +7,7 @@ are computed, then put together here, because dask is wrong or blind about spars
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import dask.array as da
@@ -36,11 +36,11 @@ _BATCH_BYTES = 1 << 25
 
 
 class Grid:
-    """The chunks of a dask array, seen as chunks of X.
+    """The chunks of a dask array, seen as chunks of X; what workers need to know of it.
 
     Parameters
     ----------
-    array : shape (n, d) if ``feature_axis`` is 1, (d, n) if it is 0.
+    array : shape (n, d) if ``feature_axis`` is 1, (d, n) if it is 0; it is not kept.
     feature_axis : axis of ``array`` along which the d columns of X lie.
     """
 
@@ -51,7 +51,7 @@ class Grid:
             )
         check_shape(array.shape, name)
         self.name = name
-        self.array = array
+        self.dtype: np.dtype[Any] = array.dtype
         self.is_transposed = feature_axis == 0
         edges = [np.concatenate([[0], np.cumsum(axis, dtype=np.int64)]) for axis in array.chunks]
         self.rows: Array = edges[1] if self.is_transposed else edges[0]
@@ -67,32 +67,51 @@ class Grid:
         """Rows and columns of the largest chunks."""
         return int(np.diff(self.rows).max()), int(np.diff(self.columns).max())
 
-    def fingerprint(self) -> str:
-        """Return a digest of the name, which dask derives from the graph, and of the chunks."""
-        array = self.array
-        return digest_of(self.shape, self.is_transposed, array.name, array.chunks, str(array.dtype))
+    def stored(self, position: tuple[int, int]) -> tuple[int, int]:
+        """Return where in the array a chunk of X is, given where in X: its own inverse."""
+        return position[::-1] if self.is_transposed else position
 
-    def compute(self, positions: list[tuple[int, int]]) -> list[Any]:
-        """Return chunks of X at grid positions (row, column), as dask made them, not transposed."""
-        stored = [p[::-1] if self.is_transposed else p for p in positions]
-        chunks = attempt_once(
-            f"computing chunks {stored} of {self.name}",
-            lambda: compute_all(*(self.array.blocks[i, j] for i, j in stored)),
-        )
-        for (i, j), chunk in zip(stored, chunks, strict=True):
-            expected = (self.array.chunks[0][i], self.array.chunks[1][j])
-            shape = getattr(chunk, "shape", None)
-            if shape != expected:
-                raise BadStructureError(
-                    f"chunk {(i, j)} of {self.name} is a {type(chunk).__name__} of shape {shape}; "
-                    f"the dask array announces {expected}"
-                )
-            if chunk.dtype != self.array.dtype:
-                raise BadStructureError(
-                    f"chunk {(i, j)} of {self.name} has dtype {chunk.dtype}; the dask array "
-                    f"announces {self.array.dtype}"
-                )
-        return list(chunks)
+    def positions(self, rows: Interval, columns: Interval) -> list[tuple[int, int]]:
+        """Return the grid positions (row, column) of the chunks that a block touches, by rows."""
+        along = touched(self.columns, columns)
+        return [(i, j) for i in touched(self.rows, rows) for j in along]
+
+    def check(self, position: tuple[int, int], chunk: Any) -> None:
+        """Refuse a chunk that is not what the array announces.
+
+        Raises
+        ------
+        BadStructureError : naming the chunk.
+        """
+        i, j = position
+        size = int(self.rows[i + 1] - self.rows[i]), int(self.columns[j + 1] - self.columns[j])
+        expected, at = self.stored(size), self.stored(position)
+        shape = getattr(chunk, "shape", None)
+        if shape != expected:
+            raise BadStructureError(
+                f"chunk {at} of {self.name} is a {type(chunk).__name__} of shape {shape}; "
+                f"the dask array announces {expected}"
+            )
+        if chunk.dtype != self.dtype:
+            raise BadStructureError(
+                f"chunk {at} of {self.name} has dtype {chunk.dtype}; the dask array "
+                f"announces {self.dtype}"
+            )
+
+
+def fingerprint_of(array: Any, grid: Grid) -> str:
+    """Return a digest of the name, which dask derives from the graph, and of the chunks."""
+    return digest_of(grid.shape, grid.is_transposed, array.name, array.chunks, str(array.dtype))
+
+
+def compute_chunks(array: Any, grid: Grid, positions: list[tuple[int, int]]) -> list[Any]:
+    """Return chunks of X at grid positions (row, column), as dask made them, not transposed."""
+    stored = [grid.stored(position) for position in positions]
+    chunks = attempt_once(
+        f"computing chunks {stored} of {grid.name}",
+        lambda: compute_all(*(array.blocks[i, j] for i, j in stored)),
+    )
+    return list(chunks)
 
 
 def touched(edges: Array, interval: Interval) -> range:
@@ -107,24 +126,74 @@ def overlap(edges: Array, position: int, interval: Interval) -> Interval:
     return max(start, interval[0]), min(stop, interval[1])
 
 
+def edges_of(edges: Array, interval: Interval | None) -> Array:
+    """Return the edges of the chunks that an interval touches, None for all."""
+    if interval is None:
+        return edges
+    there = touched(edges, interval)
+    return edges[there.start : there.stop + 1]
+
+
+class DenseChunks:
+    """NumPy chunks put together to blocks of X."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self.block_dtype = block_dtype_of(grid.dtype, grid.name)
+
+    def join(self, rows: Interval, columns: Interval, chunks: Iterable[Any]) -> DenseBlock:
+        """Return a block made of the chunks that it touches, in the order of ``positions``.
+
+        Raises
+        ------
+        BadStructureError, UnsupportedInputError : for a chunk that is not what was announced.
+        """
+        grid = self.grid
+        shape = (rows[1] - rows[0], columns[1] - columns[0])
+        X_block = np.empty(shape, self.block_dtype, order="F" if grid.is_transposed else "C")
+        for position, chunk in zip(grid.positions(rows, columns), chunks, strict=True):
+            self._place(X_block, rows, columns, position, chunk)
+        return DenseBlock(rows, columns, X_block)
+
+    def _place(
+        self, X_block: Array, rows: Interval, columns: Interval, at: tuple[int, int], chunk: Any
+    ) -> None:
+        grid = self.grid
+        grid.check(at, chunk)
+        if not isinstance(chunk, np.ndarray) or isinstance(chunk, np.ma.MaskedArray):
+            raise UnsupportedInputError(
+                f"a chunk of {grid.name} is a {type(chunk).__name__}, not the NumPy array that "
+                f"the dask array announces; give the dask array the right meta"
+            )
+        X_chunk = np.asarray(chunk).T if grid.is_transposed else np.asarray(chunk)
+        i0, i1 = overlap(grid.rows, at[0], rows)
+        j0, j1 = overlap(grid.columns, at[1], columns)
+        row, column = int(grid.rows[at[0]]), int(grid.columns[at[1]])
+        X_block[i0 - rows[0] : i1 - rows[0], j0 - columns[0] : j1 - columns[0]] = X_chunk[
+            i0 - row : i1 - row, j0 - column : j1 - column
+        ]
+
+
 class DaskSource(DenseSource):
     """A dask array of NumPy chunks, of any sizes."""
 
+    is_lazy = True
     is_known_by_name = True
 
     def __init__(self, array: Any, *, feature_axis: int, name: str = "dask array") -> None:
-        self.name = name
-        self._grid = Grid(array, feature_axis=feature_axis, name=name)
+        self.name, self.array = name, array
+        self.chunks = DenseChunks(Grid(array, feature_axis=feature_axis, name=name))
+        self._grid = self.chunks.grid
         self.shape, self.unit = self._grid.shape, self._grid.unit
         self.dtype = array.dtype
-        self.block_dtype = block_dtype_of(self.dtype, name)
+        self.block_dtype = self.chunks.block_dtype
         self.stored_bytes = math.prod(self.shape) * self.dtype.itemsize
         self._unit_bytes = math.prod(self.unit) * self.dtype.itemsize
         self.read_overhead_bytes = 2 * max(self._unit_bytes, _BATCH_BYTES)
 
     def fingerprint(self) -> str:
         """Return a digest of the graph's name; computes nothing, and sees no values."""
-        return self._grid.fingerprint()
+        return fingerprint_of(self.array, self._grid)
 
     def bands(self, max_rows: int, max_bytes: int) -> list[Interval]:
         """Cut [0, n) on chunk edges; inside a chunk only where it has over ``max_rows`` rows."""
@@ -134,41 +203,23 @@ class DaskSource(DenseSource):
         most = min(max_rows, max_bytes // row_bytes)
         return split_intervals(intervals_from_edges(self._grid.rows, most), most)
 
-    def cut(self, rows: Interval, max_bytes: int) -> Iterator[Interval]:
+    def cut(
+        self, rows: Interval, max_bytes: int, columns: Interval | None = None
+    ) -> Iterator[Interval]:
         """Yield column ranges between chunk edges, each at most ``max_bytes`` for these rows."""
         column_bytes = (rows[1] - rows[0]) * self.block_dtype.itemsize
         unit_bytes = self.unit[1] * column_bytes
         check_unit_fits(name=self.name, unit_bytes=unit_bytes, max_bytes=max_bytes)
-        yield from intervals_from_edges(self._grid.columns, max_bytes // column_bytes)
+        edges = edges_of(self._grid.columns, columns)
+        yield from intervals_from_edges(edges, max_bytes // column_bytes)
 
     def read(self, rows: Interval, columns: Interval) -> DenseBlock:
         """Compute the chunks that a block touches and copy them into it."""
-        shape = (rows[1] - rows[0], columns[1] - columns[0])
-        X_block = np.empty(shape, self.block_dtype, order="F" if self._grid.is_transposed else "C")
-        positions = [
-            (i, j)
-            for i in touched(self._grid.rows, rows)
-            for j in touched(self._grid.columns, columns)
-        ]
+        positions = self._grid.positions(rows, columns)
         batch = max(1, _BATCH_BYTES // self._unit_bytes)
-        for start in range(0, len(positions), batch):
-            part = positions[start : start + batch]
-            for (i, j), chunk in zip(part, self._grid.compute(part), strict=True):
-                self._place(X_block, rows, columns, (i, j), chunk)
-        return DenseBlock(rows, columns, X_block)
-
-    def _place(
-        self, X_block: Array, rows: Interval, columns: Interval, at: tuple[int, int], chunk: Any
-    ) -> None:
-        if not isinstance(chunk, np.ndarray) or isinstance(chunk, np.ma.MaskedArray):
-            raise UnsupportedInputError(
-                f"a chunk of {self.name} is a {type(chunk).__name__}, not the NumPy array that "
-                f"the dask array announces; give the dask array the right meta"
-            )
-        X_chunk = np.asarray(chunk).T if self._grid.is_transposed else np.asarray(chunk)
-        i0, i1 = overlap(self._grid.rows, at[0], rows)
-        j0, j1 = overlap(self._grid.columns, at[1], columns)
-        row, column = int(self._grid.rows[at[0]]), int(self._grid.columns[at[1]])
-        X_block[i0 - rows[0] : i1 - rows[0], j0 - columns[0] : j1 - columns[0]] = X_chunk[
-            i0 - row : i1 - row, j0 - column : j1 - column
-        ]
+        chunks = (
+            chunk
+            for start in range(0, len(positions), batch)
+            for chunk in compute_chunks(self.array, self._grid, positions[start : start + batch])
+        )
+        return self.chunks.join(rows, columns, chunks)

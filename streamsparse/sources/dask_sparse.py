@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,7 +23,15 @@ from streamsparse.sources.base import (
     split_intervals,
 )
 from streamsparse.sources.compressed import POINTER_BYTES
-from streamsparse.sources.dask_array import Grid, compute_all, overlap, touched
+from streamsparse.sources.dask_array import (
+    Grid,
+    compute_all,
+    compute_chunks,
+    edges_of,
+    fingerprint_of,
+    overlap,
+    touched,
+)
 from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt_once
 from streamsparse.sources.sparse import as_compressed, check_compressed
@@ -52,6 +61,90 @@ class Piece(NamedTuple):
     shift: int
 
 
+class SparseChunks:
+    """``scipy.sparse`` chunks, checked and put together to blocks of X.
+
+    Attributes
+    ----------
+    by_rows : whether blocks are compressed by rows of X.
+    counts : entries of each chunk, as somebody has counted them; None if nobody has.
+    """
+
+    def __init__(self, grid: Grid, *, stored_format: str) -> None:
+        self.grid = grid
+        self.block_dtype = block_dtype_of(grid.dtype, grid.name)
+        self.stored_by_rows = stored_format == "csr"
+        self.by_rows = self.stored_by_rows != grid.is_transposed
+        self.counts: Array | None = None
+
+    def join(self, rows: Interval, columns: Interval, chunks: Iterable[Any]) -> SparseBlock:
+        """Return a block made of the chunks that it touches, in the order of ``positions``.
+
+        Raises
+        ------
+        BadStructureError, UnsupportedInputError : for a chunk that is not what was announced.
+        """
+        grid = self.grid
+        extent = self._oriented(rows, columns)[1]
+        # Pieces by major: positions run over rows first.
+        parts: dict[int, list[Piece]] = {}
+        for position, chunk in zip(grid.positions(rows, columns), chunks, strict=True):
+            major = self._oriented(*position)[0]
+            parts.setdefault(major, []).append(self._clip(position, chunk, rows, columns))
+        joined = [_join_minors(pieces, extent[1] - extent[0]) for pieces in parts.values()]
+        block = joined[0] if len(joined) == 1 else _stack_majors(joined)
+        data = as_block_dtype(block.data)
+        return SparseBlock(rows, columns, self.by_rows, block.indptr, block.indices, data)
+
+    def _oriented(self, of_rows: T, of_columns: T) -> tuple[T, T]:
+        """Return (of majors, of minors); and, being its own inverse, back again."""
+        return (of_rows, of_columns) if self.by_rows else (of_columns, of_rows)
+
+    def _checked(self, at: tuple[int, int], chunk: Any) -> Any:
+        """Return one chunk as stored, in the format of all, with its three arrays in agreement."""
+        name, counts = self.grid.name, self.counts
+        self.grid.check(at, chunk)
+        if not is_sparse(chunk):
+            raise UnsupportedInputError(
+                f"a chunk of {name} is a {type(chunk).__name__}, not the scipy.sparse matrix that "
+                f"the dask array announces; give the dask array the right meta"
+            )
+        if counts is not None and chunk.nnz > counts[at]:
+            raise BadStructureError(
+                f"a chunk of {name} had {counts[at]:,} entries when it was counted and "
+                f"has {chunk.nnz:,} now: its values change from one computation to the next"
+            )
+        chunk = as_compressed(chunk, name=name, prefer_rows=self.stored_by_rows)
+        check_compressed(chunk, name=name)
+        return chunk.asformat("csr" if self.stored_by_rows else "csc")
+
+    def _clip(self, at: tuple[int, int], chunk: Any, rows: Interval, columns: Interval) -> Piece:
+        """Return one chunk's part of a block."""
+        grid, chunk = self.grid, self._checked(at, chunk)
+        i, j = overlap(grid.rows, at[0], rows), overlap(grid.columns, at[1], columns)
+        majors, minors = self._oriented(i, j)
+        major, minor = self._oriented(int(grid.rows[at[0]]), int(grid.columns[at[1]]))
+        height, width = chunk.shape[::-1] if grid.is_transposed else chunk.shape
+        pointers = chunk.indptr.astype(np.int64)[majors[0] - major : majors[1] - major + 1]
+        low, high = int(pointers[0]), int(pointers[-1])
+        indptr = pointers - low
+        length = self._oriented(height, width)[1]
+        indices, data = check_indices(
+            indptr,
+            np.asarray(chunk.indices)[low:high],
+            np.asarray(chunk.data)[low:high],
+            minors=length,
+            name=grid.name,
+            by_rows=self.by_rows,
+            first=majors[0],
+            is_ours=False,
+        )
+        if minors[1] - minors[0] < length:
+            kept = minors[0] - minor, minors[1] - minor
+            indptr, indices, data = keep_minors(indptr, indices, data, kept)
+        return Piece(indptr, indices, data, minors[0] - self._oriented(rows, columns)[1][0])
+
+
 class DaskSparseSource(SourceMixin):
     """A dask array of ``scipy.sparse`` chunks.
 
@@ -61,6 +154,7 @@ class DaskSparseSource(SourceMixin):
 
     integrity = "structural"
     opening_passes = 1
+    is_lazy = True
     is_known_by_name = True
     entry_bytes = _ENTRY_BYTES
     clipped_entry_bytes = _ENTRY_BYTES
@@ -71,23 +165,21 @@ class DaskSparseSource(SourceMixin):
         return int(self._counts.sum(axis=0).max())
 
     def __init__(self, array: Any, *, feature_axis: int, name: str = "dask array") -> None:
-        self.name = name
+        self.name, self.array = name, array
         self._grid = Grid(array, feature_axis=feature_axis, name=name)
+        self.chunks = SparseChunks(self._grid, stored_format=array._meta.format)
         self.shape, self.unit = self._grid.shape, self._grid.unit
         self.dtype: np.dtype[Any] = array.dtype
-        self.block_dtype = block_dtype_of(self.dtype, name)
-        stored_format = array._meta.format
-        prefers_rows = stored_format == "csr" if stored_format in {"csr", "csc"} else False
-        self._stored_by_rows = prefers_rows
-        self.by_rows = prefers_rows != self._grid.is_transposed
-        self._counts = self._count()
+        self.block_dtype = self.chunks.block_dtype
+        self.by_rows = self.chunks.by_rows
+        self._counts = self.chunks.counts = self._count()
         self.nnz: int | None = int(self._counts.sum())
         self.stored_bytes = self.nnz * (self.dtype.itemsize + 4)
         # The chunk whose entries are not kept, where a block takes only part of it.
         self.read_overhead_bytes = CHECK_BYTES + int(self._counts.max()) * _ENTRY_BYTES
 
     def _count(self) -> Array:
-        chunks = self._grid.array.to_delayed()
+        chunks = self.array.to_delayed()
         counts = attempt_once(
             f"computing the chunks of {self.name}",
             lambda: compute_all(*(delayed(_stored_entries)(chunk) for chunk in chunks.flat)),
@@ -103,7 +195,7 @@ class DaskSparseSource(SourceMixin):
 
     def fingerprint(self) -> str:
         """Return a digest of the graph's name and of how many entries each chunk had."""
-        return digest_of(self._grid.fingerprint(), self._counts.tolist())
+        return digest_of(fingerprint_of(self.array, self._grid), self._counts.tolist())
 
     def verify(self) -> None:
         """Do nothing: a dask array cannot be checked without computing it."""
@@ -127,12 +219,16 @@ class DaskSparseSource(SourceMixin):
             held += counts
         return split_intervals(bands, max_rows)
 
-    def cut(self, rows: Interval, max_bytes: int) -> Iterator[Interval]:
+    def cut(
+        self, rows: Interval, max_bytes: int, columns: Interval | None = None
+    ) -> Iterator[Interval]:
         """Yield column ranges between chunk edges whose entries fit ``max_bytes``."""
         heights = touched(self._grid.rows, rows)
-        totals = self._counts[heights.start : heights.stop].sum(axis=0).tolist()
-        start, end, held = 0, 0, 0
-        for stop, count in zip(self._grid.columns[1:].tolist(), totals, strict=True):
+        widths = touched(self._grid.columns, columns or (0, self.shape[1]))
+        counts = self._counts[heights.start : heights.stop, widths.start : widths.stop]
+        edges = edges_of(self._grid.columns, columns).tolist()
+        start, end, held = edges[0], edges[0], 0
+        for stop, count in zip(edges[1:], counts.sum(axis=0).tolist(), strict=True):
             majors = rows[1] - rows[0] if self.by_rows else stop - start
             if end > start and self._needed(held + count, majors) > max_bytes:
                 yield start, end
@@ -145,63 +241,13 @@ class DaskSparseSource(SourceMixin):
 
     def read(self, rows: Interval, columns: Interval) -> SparseBlock:
         """Compute the chunks that a block touches, check them and join them."""
-        grid = self._grid
-        across, along = self._oriented(touched(grid.rows, rows), touched(grid.columns, columns))
-        extent = self._oriented(rows, columns)[1]
-        parts: list[Piece] = []
-        for major in across:
-            at = [self._oriented(major, minor) for minor in along]
-            pieces = [
-                self._clip(position, chunk, rows, columns)
-                for position, chunk in zip(at, grid.compute(at), strict=True)
-            ]
-            parts.append(_join_minors(pieces, extent[1] - extent[0]))
-        block = parts[0] if len(parts) == 1 else _stack_majors(parts)
-        data = as_block_dtype(block.data)
-        return SparseBlock(rows, columns, self.by_rows, block.indptr, block.indices, data)
-
-    def _oriented(self, of_rows: T, of_columns: T) -> tuple[T, T]:
-        """Return (of majors, of minors); and, being its own inverse, back again."""
-        return (of_rows, of_columns) if self.by_rows else (of_columns, of_rows)
-
-    def _checked(self, at: Interval, chunk: Any) -> Any:
-        """Return one chunk as stored, in the format of all, with its three arrays in agreement."""
-        if not is_sparse(chunk):
-            raise UnsupportedInputError(f"a chunk of {self.name} is a {type(chunk).__name__}")
-        if chunk.nnz > self._counts[at]:
-            raise BadStructureError(
-                f"a chunk of {self.name} had {self._counts[at]:,} entries when it was counted and "
-                f"has {chunk.nnz:,} now: its values change from one computation to the next"
-            )
-        chunk = as_compressed(chunk, name=self.name, prefer_rows=self._stored_by_rows)
-        check_compressed(chunk, name=self.name)
-        return chunk.asformat("csr" if self._stored_by_rows else "csc")
-
-    def _clip(self, at: tuple[int, int], chunk: Any, rows: Interval, columns: Interval) -> Piece:
-        """Return one chunk's part of a block."""
-        grid, chunk = self._grid, self._checked(at, chunk)
-        i, j = overlap(grid.rows, at[0], rows), overlap(grid.columns, at[1], columns)
-        majors, minors = self._oriented(i, j)
-        major, minor = self._oriented(int(grid.rows[at[0]]), int(grid.columns[at[1]]))
-        height, width = chunk.shape[::-1] if grid.is_transposed else chunk.shape
-        pointers = chunk.indptr.astype(np.int64)[majors[0] - major : majors[1] - major + 1]
-        low, high = int(pointers[0]), int(pointers[-1])
-        indptr = pointers - low
-        length = self._oriented(height, width)[1]
-        indices, data = check_indices(
-            indptr,
-            np.asarray(chunk.indices)[low:high],
-            np.asarray(chunk.data)[low:high],
-            minors=length,
-            name=self.name,
-            by_rows=self.by_rows,
-            first=majors[0],
-            is_ours=False,
+        positions = self._grid.positions(rows, columns)
+        chunks = (
+            chunk
+            for _, along in groupby(positions, key=itemgetter(0))
+            for chunk in compute_chunks(self.array, self._grid, list(along))
         )
-        if minors[1] - minors[0] < length:
-            kept = minors[0] - minor, minors[1] - minor
-            indptr, indices, data = keep_minors(indptr, indices, data, kept)
-        return Piece(indptr, indices, data, minors[0] - self._oriented(rows, columns)[1][0])
+        return self.chunks.join(rows, columns, chunks)
 
 
 def _stored_entries(chunk: Any) -> int | None:

@@ -56,6 +56,7 @@ class StackedSource(SourceMixin):
         )
         self.opening_passes = max(above.opening_passes, below.opening_passes)
         self.is_stored = above.is_stored or below.is_stored
+        self.is_lazy = above.is_lazy or below.is_lazy
         self.is_known_by_name = above.is_known_by_name or below.is_known_by_name
         grades = {above.integrity, below.integrity}
         self.integrity = "checksummed" if grades == {"checksummed"} else "structural"
@@ -89,21 +90,26 @@ class StackedSource(SourceMixin):
         below = self.below.bands(max_rows, max_bytes)
         return bands + [(start + first, stop + first) for start, stop in below]
 
-    def cut(self, rows: Interval, max_bytes: int) -> Iterator[Interval]:
+    def cut(
+        self, rows: Interval, max_bytes: int, columns: Interval | None = None
+    ) -> Iterator[Interval]:
         """Yield column ranges in which both parts together stay within ``max_bytes``."""
         parts = self._parts(rows)
         if len(parts) == 1:
             source, inside = parts[0]
-            yield from source.cut(inside, max_bytes)
+            yield from source.cut(inside, max_bytes, columns)
         elif self.nnz is None:
             # Widths follow from rows and from the values that the blocks are joined in.
             source, (a, b) = max(parts, key=lambda part: part[1][1] - part[1][0])
             share = max_bytes * (b - a) * source.block_dtype.itemsize
             share //= (rows[1] - rows[0]) * self.block_dtype.itemsize
-            yield from source.cut((a, b), max(1, share))
+            yield from source.cut((a, b), max(1, share), columns)
         else:
             yield from _common_intervals(
-                *(source.cut(inside, self._share(source, max_bytes)) for source, inside in parts)
+                *(
+                    source.cut(inside, self._share(source, max_bytes), columns)
+                    for source, inside in parts
+                )
             )
 
     def _share(self, source: Source, max_bytes: int) -> int:

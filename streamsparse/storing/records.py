@@ -41,6 +41,15 @@ class DamagedRecordError(Exception):
     """A file is no record, or not a whole one, or holds other bytes than were written."""
 
 
+def count_bytes(value: Portable) -> int:
+    """Return the bytes of the arrays in a body."""
+    if isinstance(value, np.ndarray):
+        return int(value.nbytes)
+    if isinstance(value, dict):
+        return sum(map(count_bytes, value.values()))
+    return sum(map(count_bytes, value)) if isinstance(value, list | tuple) else 0
+
+
 def write_record(path: Path, facts: Portable, body: Portable, *, check: Callable[[], None]) -> None:
     """Write a record in the place of an older one, which stays until this one is on the disk.
 

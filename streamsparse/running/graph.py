@@ -1,0 +1,153 @@
+"""Partial sums as a graph of dask tasks: one value per span, merged by the fixed tree.
+
+Nothing here computes. The graph is the same whoever runs it; its keys name what they hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from dask.delayed import delayed
+
+from streamsparse.running.spans import Node
+from streamsparse.running.tasks import Reader, Work, add_chunks, fold, read_unit, sum_spans
+from streamsparse.sources.base import Interval, Source
+from streamsparse.sources.dask_array import DaskSource, Grid
+from streamsparse.sources.dask_sparse import DaskSparseSource
+from streamsparse.storing.records import count_bytes
+
+# A value that dask will compute.
+Lazy: TypeAlias = Any
+
+# Partial sums that are added by one task, unless two are more.
+_FOLD_BYTES = 64 << 20
+
+
+class Feed(Protocol):
+    """Where the tasks of a band get its columns from."""
+
+    def sums(self, band: BandGraph, spans: Interval) -> Lazy:
+        """Return the packed sums of some spans."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BandGraph:
+    """The tasks of one band of rows.
+
+    Attributes
+    ----------
+    name : begins the key of every task: what they compute, of what, in which band.
+    work : shared by all of them, as a value and as one key of the graph.
+    feed : where columns come from.
+    partial_bytes : of one partial sum.
+    """
+
+    name: str
+    work: Work
+    shared_work: Lazy
+    feed: Feed
+    partial_bytes: int
+
+    @classmethod
+    def make(cls, name: str, work: Work, feed: Feed) -> BandGraph:
+        """Return the graph of a band, nothing in it yet."""
+        shared = delayed(work, name=f"{name}-work", traverse=False)
+        states = [accumulator.pack(accumulator.start()) for accumulator in work.made()]
+        partial_bytes = max(1, count_bytes(states))
+        return cls(name, work, shared, feed, partial_bytes)
+
+    def node(self, node: Node) -> Lazy:
+        """Return the packed sums of a node of the merge tree, folded left to right."""
+        children = node.children()
+        if not children:
+            return self.feed.sums(self, node.spans)
+        total, *later = [self.node(child) for child in children]
+        at_once = max(1, _FOLD_BYTES // self.partial_bytes)
+        for number, first in enumerate(range(0, len(later), at_once)):
+            more = later[first : first + at_once]
+            total = self.task(fold, total, *more, key=f"fold-{_named(node.spans)}-{number}")
+        return total
+
+    def task(self, function: Any, *arguments: Any, key: str, **settings: Any) -> Lazy:
+        """Return ``function(work, *arguments)`` as a task."""
+        made = delayed(function, pure=False, traverse=False)
+        return made(self.shared_work, *arguments, dask_key_name=f"{self.name}-{key}", **settings)
+
+
+class StoreFeed:
+    """Workers read a store: each task its own span, in whole units.
+
+    A unit on the edge of two spans is read by a task of its own, once.
+    """
+
+    def __init__(self, name: str, source: Source, *, block_bytes: int) -> None:
+        self._name = name
+        self._reader = Reader(source, block_bytes)
+        self._shared_reader = delayed(self._reader, name=f"{name}-reader", traverse=False)
+        self._d = source.shape[1]
+        self._unit = min(source.unit[1], self._d)
+
+    def sums(self, band: BandGraph, spans: Interval) -> Lazy:
+        """Return the packed sums of some spans."""
+        (start, stop), unit, d = band.work.columns(spans), self._unit, self._d
+        low, high = -(-start // unit) * unit, stop if stop == d else stop // unit * unit
+        edges = {start // unit} if low > start else set()
+        if high < stop:
+            edges.add(stop // unit)
+        return band.task(
+            sum_spans,
+            self._shared_reader,
+            spans,
+            (low, max(low, high)),
+            *(self._unit_task(band, edge) for edge in sorted(edges)),
+            key=f"span-{_named(spans)}",
+        )
+
+    def _unit_task(self, band: BandGraph, unit: int) -> Lazy:
+        columns = (unit * self._unit, min((unit + 1) * self._unit, self._d))
+        return band.task(read_unit, self._shared_reader, columns, key=f"unit-{unit}")
+
+
+class ChunkFeed:
+    """Chunks of the user's dask array, added to the sums of a span one after the other."""
+
+    def __init__(
+        self, name: str, source: DaskSource | DaskSparseSource, *, block_bytes: int
+    ) -> None:
+        self._source, self._block_bytes = source, block_bytes
+        self._grid: Grid = source.chunks.grid
+        self._chunks = delayed(source.chunks, name=f"{name}-chunks", traverse=False)
+        # What is the user's is optimised as theirs would be.
+        self._lazy = source.array.to_delayed(optimize_graph=True)
+
+    def sums(self, band: BandGraph, spans: Interval) -> Lazy:
+        """Return the packed sums of some spans."""
+        rows, (start, stop) = band.work.rows, band.work.columns(spans)
+        total: Lazy = None
+        for first, last in self._source.cut(rows, self._block_bytes, (start, stop)):
+            columns = max(first, start), min(last, stop)
+            positions = self._grid.positions(rows, columns)
+            total = band.task(
+                add_chunks,
+                self._chunks,
+                total,
+                spans,
+                columns,
+                *(self._lazy[self._grid.stored(position)] for position in positions),
+                key=f"span-{_named(spans)}-to-{columns[1]}",
+                is_last=last >= stop,
+            )
+        return total
+
+
+def feed_of(name: str, source: Source, *, block_bytes: int) -> Feed:
+    """Return where tasks get the columns of a source from."""
+    if isinstance(source, DaskSource | DaskSparseSource):
+        return ChunkFeed(name, source, block_bytes=block_bytes)
+    return StoreFeed(name, source, block_bytes=block_bytes)
+
+
+def _named(spans: Interval) -> str:
+    return f"{spans[0]}" if spans[1] == spans[0] + 1 else f"{spans[0]}-{spans[1]}"
