@@ -94,7 +94,6 @@ class Checkpoints:
     ) -> None:
         self._folder, self._identity, self._check = folder, identity, check
         self._facts: dict[str, Any] | None = None
-        self._scans = 0
         self._started = self._last = time.monotonic()
         self._rate = _BYTES_PER_SECOND
         self._cost = 0.0
@@ -102,11 +101,6 @@ class Checkpoints:
         self._found: list[_Kept] = []
         self._furthest = (Place(0, 0), 0)
         self.seconds_before = 0.0
-
-    def next_scan(self) -> int:
-        """Return the number of the pass that begins."""
-        self._scans += 1
-        return self._scans - 1
 
     def seconds_found(self) -> float:
         """Return how much work the records in the folder stand for; 0 without any."""

@@ -39,24 +39,37 @@ class BandGraph:
     Attributes
     ----------
     name : begins the key of every task: what they compute, of what, in which band.
-    work : shared by all of them, as a value and as one key of the graph.
+    work : what all of them share, a :class:`Work` that may be computed itself.
     feed : where columns come from.
+    rows, span_width, d : of the band, the spans and X.
     partial_bytes : of one partial sum.
     """
 
     name: str
-    work: Work
-    shared_work: Lazy
+    work: Lazy
     feed: Feed
+    rows: Interval
+    span_width: int
+    d: int
     partial_bytes: int
 
     @classmethod
     def make(cls, name: str, work: Work, feed: Feed) -> BandGraph:
         """Return the graph of a band, nothing in it yet."""
-        shared = delayed(work, name=f"{name}-work", traverse=False)
         states = [accumulator.pack(accumulator.start()) for accumulator in work.made()]
-        partial_bytes = max(1, count_bytes(states))
-        return cls(name, work, shared, feed, partial_bytes)
+        return cls(
+            name=name,
+            work=delayed(work, name=f"{name}-work", traverse=False),
+            feed=feed,
+            rows=work.rows,
+            span_width=work.span_width,
+            d=work.d,
+            partial_bytes=max(1, count_bytes(states)),
+        )
+
+    def columns(self, spans: Interval) -> Interval:
+        """Return the columns of some spans."""
+        return spans[0] * self.span_width, min(spans[1] * self.span_width, self.d)
 
     def node(self, node: Node) -> Lazy:
         """Return the packed sums of a node of the merge tree, folded left to right."""
@@ -73,7 +86,7 @@ class BandGraph:
     def task(self, function: Any, *arguments: Any, key: str, **settings: Any) -> Lazy:
         """Return ``function(work, *arguments)`` as a task."""
         made = delayed(function, pure=False, traverse=False)
-        return made(self.shared_work, *arguments, dask_key_name=f"{self.name}-{key}", **settings)
+        return made(self.work, *arguments, dask_key_name=f"{self.name}-{key}", **settings)
 
 
 class StoreFeed:
@@ -91,7 +104,7 @@ class StoreFeed:
 
     def sums(self, band: BandGraph, spans: Interval) -> Lazy:
         """Return the packed sums of some spans."""
-        (start, stop), unit, d = band.work.columns(spans), self._unit, self._d
+        (start, stop), unit, d = band.columns(spans), self._unit, self._d
         low, high = -(-start // unit) * unit, stop if stop == d else stop // unit * unit
         edges = {start // unit} if low > start else set()
         if high < stop:
@@ -124,7 +137,7 @@ class ChunkFeed:
 
     def sums(self, band: BandGraph, spans: Interval) -> Lazy:
         """Return the packed sums of some spans."""
-        rows, (start, stop) = band.work.rows, band.work.columns(spans)
+        rows, (start, stop) = band.rows, band.columns(spans)
         total: Lazy = None
         for first, last in self._source.cut(rows, self._block_bytes, (start, stop)):
             columns = max(first, start), min(last, stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any, Protocol, TypeAlias
 
 from streamsparse.accumulators.base import Accumulator
@@ -87,6 +88,7 @@ class Execution:
     interrupts : what may ask the pass to end.
     workers : who else may run passes; None for nobody. Those in which one column depends on the
         one before it, and those that read part of X, are run here in any case.
+    scans : the numbers of the passes to come.
     """
 
     threads: int
@@ -95,6 +97,7 @@ class Execution:
     checkpoints: Checkpoints | None = None
     interrupts: Interrupts = field(default_factory=Interrupts)
     workers: Workers | None = None
+    scans: Iterator[int] = field(default_factory=count)
 
 
 def run_bands(
@@ -111,8 +114,7 @@ def run_bands(
     ``accumulators(band)`` makes them, by name; ``by_rows`` is the layout they want for sparse
     pieces; ``wanted(columns)`` says which blocks are worth reading, None for all.
     """
-    keeper = execution.checkpoints
-    number = 0 if keeper is None else keeper.next_scan()
+    keeper, number = execution.checkpoints, next(execution.scans)
     scan = Scan(source, stream, accumulators, by_rows, number)
     if execution.workers is not None and wanted is None and not _is_sequential(scan):
         yield from execution.workers.run_bands(scan, execution)
@@ -161,8 +163,8 @@ def fill(
     if sums.is_complete:
         return
     try:
-        for count in steps():
-            execution.progress.advance(count)
+        for added_bytes in steps():
+            execution.progress.advance(added_bytes)
             if keeper is not None:
                 keeper.offer(place, sums)
     except (RunInterrupted, StoreError) as end:
@@ -193,10 +195,10 @@ def _add_blocks(
         deadline=_deadline(scan.source, scan.stream),
     ):
         sums.add(block, careful, each)
-        count = _nbytes(block)
+        added_bytes = _nbytes(block)
         # Let go before the next block is waited for: the plan counts every block held.
         del block
-        yield count
+        yield added_bytes
 
 
 def _deadline(source: Source, stream: Stream) -> float | None:

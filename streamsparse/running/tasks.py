@@ -50,10 +50,6 @@ class Work:
     by_rows: bool
     zero_nonfinite: bool
 
-    def columns(self, spans: Interval) -> Interval:
-        """Return the columns of some spans."""
-        return spans[0] * self.span_width, min(spans[1] * self.span_width, self.d)
-
     def made(self) -> list[Accumulator]:
         """Return fresh accumulators."""
         return list(self.accumulators(self.rows).values())
