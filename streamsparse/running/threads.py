@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeAlias, TypeVar
 
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import OpenBLASController, threadpool_info, threadpool_limits
 
 from streamsparse.errors import StoreError
 from streamsparse.kernels.parts import Each
@@ -57,14 +57,28 @@ class _BlasLimit:
         with self._lock:
             self._users += 1
             if self._users == 1:
+                _take_control()
                 self._limits = threadpool_limits(limits=1)
 
     def release(self) -> None:
         with self._lock:
             self._users -= 1
             if self._users == 0 and self._limits is not None:
+                _take_control()
                 self._limits.restore_original_limits()
                 self._limits = None
+                _take_control()
+
+
+def _take_control() -> None:
+    """Let this thread set the limit, whoever set it before.
+
+    Since 3.8 threadpoolctl lets the first thread that did so decide for ever, and answers all
+    others by doing nothing: BLAS would have many threads in runs that are not the first one's.
+    """
+    clear = getattr(OpenBLASController, "clear_controlling_thread", None)
+    if clear is not None:
+        clear(force=True)
 
 
 _blas_limit = _BlasLimit()
