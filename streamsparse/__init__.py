@@ -1,5 +1,6 @@
 """Reduce a very wide matrix X (n x d) to Y (n x m) with Y Y^T close to X X^T, out of core."""
 
+from streamsparse import dask
 from streamsparse.api.access import load, open_source
 from streamsparse.api.attention import attention, attention_error
 from streamsparse.api.certify import certify
@@ -55,6 +56,7 @@ __all__ = [
     "attention",
     "attention_error",
     "certify",
+    "dask",
     "load",
     "open_source",
     "plan",

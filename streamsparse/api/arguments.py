@@ -58,8 +58,6 @@ def check_request(
             raise ParameterError("give m or epsilon, not both: epsilon decides how large m is")
     if epsilon is not None:
         epsilon = check_open_interval("epsilon", epsilon, low=0, high=1)
-    if check_count("s", s, low=1, high=8) not in (1, 2, 4, 8):
-        raise ParameterError(f"s must be 1, 2, 4 or 8, not {s!r}")
     return Request(
         method=method,
         m=m,
@@ -67,16 +65,28 @@ def check_request(
         target=target,
         delta=max(SMALLEST_DELTA, check_open_interval("delta", delta, low=0, high=1)),
         beta=check_beta(beta),
-        seed=check_count("seed", seed, low=0, high=MAX_SEED),
+        seed=check_seed(seed),
         memory=parse_memory(memory),
         feature_axis=check_feature_axis(feature_axis),
-        s=int(s),
+        s=check_s(s),
         strict=check_flag("strict", strict),
         has_output=has_output,
         algorithm=algorithm,
         continues=continues,
         queries=queries,
     )
+
+
+def check_s(s: int) -> int:
+    """Return the number of nonzeros per column of S."""
+    if check_count("s", s, low=1, high=8) not in (1, 2, 4, 8):
+        raise ParameterError(f"s must be 1, 2, 4 or 8, not {s!r}")
+    return int(s)
+
+
+def check_seed(seed: int) -> int:
+    """Return a seed of 64 bits."""
+    return check_count("seed", seed, low=0, high=MAX_SEED)
 
 
 def check_flag(name: str, value: object) -> bool:

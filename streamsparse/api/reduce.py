@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from streamsparse import result as results
 from streamsparse.api.access import open_start
-from streamsparse.api.arguments import check_policies, check_request, check_runner
-from streamsparse.api.running import Policies, check_destination, reduce_source
+from streamsparse.api.arguments import (
+    check_flag,
+    check_policies,
+    check_request,
+    check_runner,
+)
+from streamsparse.api.running import Policies, check_destination, delay_source, reduce_source
+from streamsparse.errors import ParameterError
 from streamsparse.methods.auto import make_plan
 from streamsparse.result import Result
 from streamsparse.running.facts import Facts
@@ -100,6 +106,7 @@ def sparsify(
     algorithm: str = "auto",
     start: Result | str | Path | None = None,
     runner: str = "auto",
+    compute: bool = True,
 ) -> Result:
     """Reduce X (n, d) to Y (n, m) with Y Y^T close to X X^T, and measure how close.
 
@@ -158,6 +165,8 @@ def sparsify(
         Client, or what ``dask.config`` says), anything else by the threads of this process.
         "dask": as tasks of dask, which read X themselves: a path or URL that the workers can reach.
         "local": by this process; chunks of a dask array are computed by dask and come here.
+    compute : False returns a Delayed of dask whose value is the Result; ``.Y``, ``.certificate``
+        and the rest of it are Delayed as well. Not for "select", without ``out``.
 
     Returns
     -------
@@ -208,13 +217,21 @@ def sparsify(
     )
     source = open_any_source(X, feature_axis=request.feature_axis, missing=missing)
     begun = open_start(start, source)
+    policies, on_workers = Policies(missing, nonfinite), check_runner(runner, source)
+    if not check_flag("compute", compute):
+        if not on_workers or out is not None:
+            raise ParameterError(
+                "compute=False is for dask arrays, or paths with runner='dask', without out"
+            )
+        # What dask computes to is a Result, and what it has is had of the Delayed.
+        return cast(Result, delay_source(source, request, policies=policies))
     return reduce_source(
         source,
         request,
         destination=check_destination(out, overwrite=overwrite, resume=resume),
-        policies=Policies(missing, nonfinite),
+        policies=policies,
         source_paths=[results.path_of(X, source)],
         progress=progress,
         start=begun,
-        on_workers=check_runner(runner, source),
+        on_workers=on_workers,
     )

@@ -94,6 +94,13 @@ def reduce_source(
     return result
 
 
+def delay_source(source: Source, request: Request, *, policies: Policies) -> Any:
+    """Plan, and return a Delayed of dask whose value is the Result."""
+    plan = make_plan(Facts.of(source), request, threads=available_threads())
+    run = _Run(source, plan, policies, None, False, on_workers=True)
+    return run.lazily()
+
+
 def _check_out(out: Path, destination: Destination, source_paths: list[Path | None]) -> None:
     for path in source_paths:
         check_output(out, overwrite=destination.overwrite, source_path=path)
@@ -122,6 +129,20 @@ class _Run:
     def in_memory(self) -> Result:
         """Return the result, Y in memory."""
         return self._reduce(output=None, scratch=None, checkpoints=None)
+
+    def lazily(self) -> Any:
+        """Return a Delayed of the result."""
+        # Importing dask takes a while, and nothing else needs it.
+        from streamsparse.api.lazy import lazy_result  # noqa: PLC0415
+
+        self._source.verify()
+        return lazy_result(
+            self._source,
+            self._plan,
+            identity=self._digest(),
+            fingerprint=self._fingerprint,
+            zero_nonfinite=self._policies.nonfinite == "zero",
+        )
 
     def to_disk(
         self, out: Path, destination: Destination, source_paths: list[Path | None]
@@ -195,7 +216,7 @@ class _Run:
         # Importing dask takes a while, and nothing else needs it.
         from streamsparse.running.dask_runner import DaskWorkers  # noqa: PLC0415
 
-        return DaskWorkers(digest_of(json.dumps(self._identity(), sort_keys=True)))
+        return DaskWorkers(self._digest())
 
     def _warn_if_known_by_name(self) -> None:
         if self._source.is_known_by_name:
@@ -234,6 +255,9 @@ class _Run:
         """
         if self._fingerprint is None and not resume:
             return None
+        return self._digest()
+
+    def _digest(self) -> str:
         text = json.dumps(self._identity(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

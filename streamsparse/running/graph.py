@@ -5,20 +5,32 @@ Nothing here computes. The graph is the same whoever runs it; its keys name what
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from dask.delayed import delayed
 
-from streamsparse.running.spans import Node
-from streamsparse.running.tasks import Reader, Work, add_chunks, fold, read_unit, sum_spans
+from streamsparse.running.spans import Node, cover
+from streamsparse.running.tasks import (
+    Reader,
+    Work,
+    add_chunks,
+    combine,
+    fold,
+    read_unit,
+    sum_spans,
+)
 from streamsparse.sources.base import Interval, Source
-from streamsparse.sources.dask_array import DaskSource, Grid
-from streamsparse.sources.dask_sparse import DaskSparseSource
+from streamsparse.sources.dask_array import DaskSource, DenseChunks
+from streamsparse.sources.dask_sparse import DaskSparseSource, SparseChunks
 from streamsparse.storing.records import count_bytes
 
 # A value that dask will compute.
 Lazy: TypeAlias = Any
+
+# Yields ranges of whole chunks that cover columns, (rows, columns).
+Cut: TypeAlias = Callable[[Interval, Interval], Iterator[Interval]]
 
 # Partial sums that are added by one task, unless two are more.
 _FOLD_BYTES = 64 << 20
@@ -83,6 +95,11 @@ class BandGraph:
             total = self.task(fold, total, *more, key=f"fold-{_named(node.spans)}-{number}")
         return total
 
+    def total(self, spans: int) -> Lazy:
+        """Return the packed sums of all spans, merged as a run on one machine would."""
+        nodes = cover(0, spans)
+        return self.task(combine, nodes, *(self.node(node) for node in nodes), key="total")
+
     def task(self, function: Any, *arguments: Any, key: str, **settings: Any) -> Lazy:
         """Return ``function(work, *arguments)`` as a task."""
         made = delayed(function, pure=False, traverse=False)
@@ -126,20 +143,17 @@ class StoreFeed:
 class ChunkFeed:
     """Chunks of the user's dask array, added to the sums of a span one after the other."""
 
-    def __init__(
-        self, name: str, source: DaskSource | DaskSparseSource, *, block_bytes: int
-    ) -> None:
-        self._source, self._block_bytes = source, block_bytes
-        self._grid: Grid = source.chunks.grid
-        self._chunks = delayed(source.chunks, name=f"{name}-chunks", traverse=False)
+    def __init__(self, name: str, array: Any, chunks: DenseChunks | SparseChunks, cut: Cut) -> None:
+        self._grid, self._cut = chunks.grid, cut
+        self._chunks = delayed(chunks, name=f"{name}-chunks", traverse=False)
         # What is the user's is optimised as theirs would be.
-        self._lazy = source.array.to_delayed(optimize_graph=True)
+        self._lazy = array.to_delayed(optimize_graph=True)
 
     def sums(self, band: BandGraph, spans: Interval) -> Lazy:
         """Return the packed sums of some spans."""
         rows, (start, stop) = band.rows, band.columns(spans)
         total: Lazy = None
-        for first, last in self._source.cut(rows, self._block_bytes, (start, stop)):
+        for first, last in self._cut(rows, (start, stop)):
             columns = max(first, start), min(last, stop)
             positions = self._grid.positions(rows, columns)
             total = band.task(
@@ -158,7 +172,11 @@ class ChunkFeed:
 def feed_of(name: str, source: Source, *, block_bytes: int) -> Feed:
     """Return where tasks get the columns of a source from."""
     if isinstance(source, DaskSource | DaskSparseSource):
-        return ChunkFeed(name, source, block_bytes=block_bytes)
+
+        def cut(rows: Interval, columns: Interval) -> Iterator[Interval]:
+            return source.cut(rows, block_bytes, columns)
+
+        return ChunkFeed(name, source.array, source.chunks, cut)
     return StoreFeed(name, source, block_bytes=block_bytes)
 
 

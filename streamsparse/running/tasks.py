@@ -15,6 +15,7 @@ from streamsparse.accumulators.base import Accumulator
 from streamsparse.kernels.parts import serially
 from streamsparse.running.local import MakeAccumulators
 from streamsparse.running.pieces import prepare
+from streamsparse.running.spans import Node
 from streamsparse.running.sums import Sums
 from streamsparse.running.threads import one_blas_thread
 from streamsparse.running.worker import room_for_block
@@ -149,3 +150,21 @@ def fold(work: Work, first: list[Portable], *others: list[Portable]) -> list[Por
             accumulator.merge(state, accumulator.unpack(packed), serially)
         folded.append(accumulator.pack(state))
     return folded
+
+
+def combine(work: Work, nodes: list[Node], *packed: list[Portable]) -> list[Portable]:
+    """Return the sum of the nodes that cover all spans, merged as the tree would."""
+    sums = work.sums((0, nodes[-1].spans[1]))
+    for node, states in zip(nodes, packed, strict=True):
+        sums.take(node, copy.deepcopy(states), serially)
+    sums.complete(serially)
+    return sums.packed()
+
+
+def found_of(work: Work, packed: list[Portable]) -> dict[str, Any]:
+    """Return what each accumulator found, by name, of packed sums of all spans."""
+    made = work.accumulators(work.rows)
+    states = zip(made.items(), copy.deepcopy(packed), strict=True)
+    return {
+        name: accumulator.finish(accumulator.unpack(state)) for (name, accumulator), state in states
+    }

@@ -1,0 +1,133 @@
+"""Results that dask will compute: a graph, and nothing computed while it is made."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dask.delayed import delayed
+
+from streamsparse.api.outcome import result_of
+from streamsparse.errors import ParameterError, SourceChangedError
+from streamsparse.methods.base import Job
+from streamsparse.methods.run import run_plan
+from streamsparse.result import Result
+from streamsparse.running.graph import BandGraph, Lazy, feed_of
+from streamsparse.running.local import Execution, Scan
+from streamsparse.running.memory import PeakMemory
+from streamsparse.running.plan import Plan
+from streamsparse.running.progress import show_progress
+from streamsparse.running.replay import PassReachedError, Replay
+from streamsparse.running.tasks import Work
+from streamsparse.sources.base import Source
+from streamsparse.sources.described import DescribedSource
+from streamsparse.sources.digests import digest_of
+from streamsparse.storing.records import Portable
+
+
+@dataclass(frozen=True, slots=True)
+class LazyJob:
+    """A reduction whose passes are made by other tasks.
+
+    Attributes
+    ----------
+    source : the store, or what is known of a dask array.
+    plan, zero_nonfinite : as for any run.
+    fingerprint : of the store when the graph was made, None for what is no store.
+    """
+
+    source: Source
+    plan: Plan
+    zero_nonfinite: bool
+    fingerprint: str | None
+
+    def job(self, passes: tuple[list[Portable], ...]) -> Job:
+        """Return the job, given the packed sums of the passes that were made."""
+
+        def made(number: int, _: int) -> list[Portable] | None:
+            # A copy: what is found of a pass is worked on, and tasks change nothing.
+            return copy.deepcopy(passes[number]) if number < len(passes) else None
+
+        silent = show_progress(False, label="", total=0)
+        execution = Execution(1, self.zero_nonfinite, silent, workers=Replay(made))
+        return Job(self.source, self.plan, execution, output=None)
+
+    def next_scan(self, *passes: list[Portable]) -> Scan:
+        """Return the pass that the method wants next."""
+        try:
+            run_plan(self.job(passes))
+        except PassReachedError as reached:
+            return reached.scan
+        raise AssertionError(f"{self.plan.method} wants no pass after {len(passes)}")
+
+    def work(self, *passes: list[Portable]) -> Work:
+        """Return what the tasks of that pass share."""
+        scan = self.next_scan(*passes)
+        return Work(
+            accumulators=scan.accumulators,
+            rows=(0, self.plan.n),
+            span_width=scan.stream.span_width,
+            d=self.plan.d,
+            by_rows=scan.by_rows,
+            zero_nonfinite=self.zero_nonfinite,
+        )
+
+    def result(self, *passes: list[Portable]) -> Result:
+        """Return the result, all passes given.
+
+        Raises
+        ------
+        SourceChangedError : if the store was written to since the graph was made.
+        """
+        started, job = time.perf_counter(), self.job(passes)
+        with PeakMemory() as peak:
+            result = result_of(job, run_plan(job), started, peak)
+        if self.fingerprint is not None and self.fingerprint != self.source.fingerprint():
+            raise SourceChangedError(
+                f"{self.source.name} was written to since the graph that reads it was made; make "
+                f"it again when nobody writes to it"
+            )
+        return result
+
+
+def lazy_result(
+    source: Source, plan: Plan, *, identity: str, fingerprint: str | None, zero_nonfinite: bool
+) -> Lazy:
+    """Return a Delayed that computes to the result of a plan.
+
+    Raises
+    ------
+    ParameterError : for a plan that no graph of tasks can follow: why, and what to do.
+    """
+    _check_plan(plan)
+    name = f"streamsparse-{digest_of(identity, 'lazy')[:16]}"
+    bare = DescribedSource(source) if source.is_lazy else source
+    job = LazyJob(bare, plan, zero_nonfinite, fingerprint)
+    lazy_job = delayed(job, name=f"{name}-job", traverse=False)
+    feed = feed_of(name, source, block_bytes=plan.stream.block_bytes)
+    graph = BandGraph.make(f"{name}-pass-0", job.work(), feed)
+    passes = [graph.total(plan.stream.spans)]
+    while len(passes) < plan.scans:
+        here = f"{name}-pass-{len(passes)}"
+        work = _call(LazyJob.work, lazy_job, *passes, key=f"{here}-work")
+        passes.append(replace(graph, name=here, work=work).total(plan.stream.spans))
+    return _call(LazyJob.result, lazy_job, *passes, key=f"{name}-result")
+
+
+def _check_plan(plan: Plan) -> None:
+    why = None
+    if plan.method == "select":
+        why = "method 'select' chooses column after column, here; sample draws them"
+    elif plan.stream.rebucket or plan.stream.bands > 1:
+        why = (
+            "whole columns of X do not fit the memory of one task; raise memory, or rechunk X so "
+            "that a chunk holds fewer columns"
+        )
+    if why is not None:
+        raise ParameterError(f"compute=False makes a graph before anything is known of X: {why}")
+
+
+def _call(function: Any, *arguments: Any, key: str) -> Lazy:
+    return delayed(function, pure=False, traverse=False)(*arguments, dask_key_name=key)
