@@ -1,6 +1,7 @@
 """Reduce a very wide matrix X (n x d) to Y (n x m) with Y Y^T close to X X^T, out of core."""
 
-from streamsparse import dask
+# Not in __all__: a star would put it in the place of the user's dask.
+from streamsparse import dask as dask
 from streamsparse.api.access import load, open_source
 from streamsparse.api.attention import attention, attention_error
 from streamsparse.api.certify import certify
@@ -56,7 +57,6 @@ __all__ = [
     "attention",
     "attention_error",
     "certify",
-    "dask",
     "load",
     "open_source",
     "plan",

@@ -16,6 +16,14 @@ def test_readme__examples_run():
     assert failures == 0
 
 
+def test_examples_of_lazy_arrays__run():
+    import streamsparse.dask
+
+    failures, count = doctest.testmod(streamsparse.dask)
+    assert count > 0
+    assert failures == 0
+
+
 def rows_of_the_layer_table():
     return re.findall(r"^\| (`[^|]+) \| (\d+) \| ([^|]+) \|$", DESIGN, flags=re.MULTILINE)
 

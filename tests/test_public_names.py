@@ -8,7 +8,9 @@ import pytest
 
 import streamsparse as ss
 
-FUNCTIONS = [name for name in ss.__all__ if inspect.isfunction(getattr(ss, name))]
+FUNCTIONS = {
+    name: getattr(ss, name) for name in ss.__all__ if inspect.isfunction(getattr(ss, name))
+} | {"dask.sketch": ss.dask.sketch, "dask.gram": ss.dask.gram}
 
 
 def test_all__is_sorted_and_complete():
@@ -20,11 +22,11 @@ def test_all__is_sorted_and_complete():
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_public_functions__state_returns_errors_passes_and_memory(name):
-    text = inspect.getdoc(getattr(ss, name))
+    text = inspect.getdoc(FUNCTIONS[name])
     for section in ("Parameters", "Returns", "Raises", "Notes"):
         assert f"{section}\n---" in text, section
     assert "pass" in text.lower()
-    for parameter in inspect.signature(getattr(ss, name)).parameters:
+    for parameter in inspect.signature(FUNCTIONS[name]).parameters:
         assert parameter in text, parameter
 
 

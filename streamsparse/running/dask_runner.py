@@ -8,14 +8,17 @@ cluster, and the other way round.
 from __future__ import annotations
 
 import contextvars
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from dask import base
 
+from streamsparse.errors import RunInterrupted
 from streamsparse.kernels.parts import serially
 from streamsparse.running.checkpoint import Place
 from streamsparse.running.graph import BandGraph, Feed, Lazy, feed_of
@@ -36,6 +39,7 @@ _UNITS_PER_WAVE = 8
 _WAVE_BYTES = 512 << 20
 
 _compute: Callable[..., tuple[Any, ...]] = base.compute
+_persist: Callable[..., tuple[Any, ...]] = base.persist
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +127,41 @@ def _result(doing: str, lazy: list[Lazy], execution: Execution) -> tuple[Any, ..
     """
     # Which scheduler is the current one may be known to this context alone.
     context = contextvars.copy_context()
+    begun: list[Any] = []
 
-    def compute(lazy: list[Lazy]) -> tuple[Any, ...]:
-        return attempt_once(doing, lambda: context.run(_compute, *lazy))
+    def run() -> tuple[Any, ...]:
+        # A cluster begins here and goes on by itself; schedulers of this machine are done here.
+        begun.extend(_persist(*lazy))
+        if execution.progress.is_in_notebook:
+            _show_bar(begun)
+        return _compute(*begun)
 
-    (computed,) = read_ahead(compute, [lazy], ahead=0, check=execution.interrupts.check)
+    def compute(_: object) -> tuple[Any, ...]:
+        return attempt_once(doing, lambda: context.run(run))
+
+    try:
+        (computed,) = read_ahead(compute, [None], ahead=0, check=execution.interrupts.check)
+    except RunInterrupted:
+        for future in _futures_of(begun):
+            future.cancel()
+        raise
     return computed
+
+
+def _futures_of(values: list[Any]) -> list[Any]:
+    """Return the futures in what dask has begun: there are some if a cluster computes it."""
+    distributed: Any = sys.modules.get("distributed")
+    return [] if distributed is None else list(distributed.client.futures_of(values))
+
+
+def _show_bar(values: list[Any]) -> None:
+    """Show the bar of distributed, which knows the tasks under way and those to come."""
+    futures = _futures_of(values)
+    # Without ipywidgets it has none.
+    with suppress(ImportError):
+        if futures:
+            import distributed  # noqa: PLC0415 - an extra, and loaded where there are futures
+            from IPython.display import display  # noqa: PLC0415 - this is a notebook
+
+            bar: Any = distributed.progress
+            display(bar(futures, notebook=True))

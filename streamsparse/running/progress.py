@@ -10,7 +10,14 @@ from streamsparse.checks import check_choice
 
 
 class Progress(Protocol):
-    """Told about every block that has been used."""
+    """Told about every block that has been used.
+
+    Attributes
+    ----------
+    is_in_notebook : whether somebody watches in a notebook, where others may show bars too.
+    """
+
+    is_in_notebook: bool
 
     def advance(self, count: int) -> None:
         """Report ``count`` bytes done."""
@@ -18,6 +25,8 @@ class Progress(Protocol):
 
 
 class _Silent:
+    is_in_notebook = False
+
     def advance(self, count: int) -> None:
         pass
 
@@ -32,6 +41,7 @@ class _Bar:
     def __init__(self, label: str, total: int) -> None:
         from tqdm.auto import tqdm  # noqa: PLC0415 - not needed where nobody watches
 
+        self.is_in_notebook = _is_notebook()
         self._bar: Any = tqdm(
             total=total, desc=label, unit="B", unit_scale=True, file=sys.stderr, leave=False
         )
@@ -60,4 +70,8 @@ def show_progress(progress: str | bool, *, label: str, total: int) -> _Bar | _Si
 
 
 def _is_watched() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return sys.stderr.isatty() or _is_notebook()
+
+
+def _is_notebook() -> bool:
+    return "ipykernel" in sys.modules
