@@ -14,14 +14,13 @@ from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.base import Request
 from streamsparse.methods.products import dense_rows, is_sparse
 from streamsparse.result import Result
-from streamsparse.sources.base import Array, Source
+from streamsparse.sources.base import Array
 from streamsparse.units import parse_memory
 
 METHODS = ("auto", "sketch", "sample", "select", "exact")
 ALGORITHMS = ("auto", "bss", "balance")
 TARGETS = ("attention", "entries", "spectral", "regularised")
 POLICIES = {"missing": ("error", "fill"), "nonfinite": ("error", "zero")}
-RUNNERS = ("auto", "local", "dask")
 # Rarer than anything there is; what is left of it is still a number when it is shared out.
 SMALLEST_DELTA = 1e-280
 
@@ -117,22 +116,6 @@ def check_policies(*, missing: str, nonfinite: str) -> None:
     """Check what to do about absent chunks and about NaN."""
     check_choice("missing", missing, POLICIES["missing"])
     check_choice("nonfinite", nonfinite, POLICIES["nonfinite"])
-
-
-def check_runner(runner: str, source: Source) -> bool:
-    """Return whether passes over the source are run by dask.
-
-    Raises
-    ------
-    ParameterError : if that was asked for and only this process can read X.
-    """
-    check_choice("runner", runner, RUNNERS)
-    if runner == "dask" and not (source.is_lazy or source.is_stored):
-        raise ParameterError(
-            f"{source.name} is in the memory of this process, where workers cannot read it: give a "
-            f"path or URL that they can reach, or a dask array"
-        )
-    return runner == "dask" or (runner == "auto" and source.is_lazy)
 
 
 def check_of_Y_request(

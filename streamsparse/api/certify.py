@@ -16,6 +16,7 @@ from streamsparse.api.arguments import (
     check_of_Y_request,
     check_policies,
 )
+from streamsparse.api.workers import check_runner, dask_workers
 from streamsparse.checks import MAX_SEED, check_count
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import NonFiniteError, ParameterError
@@ -26,13 +27,15 @@ from streamsparse.methods.products import memory_of, squared_row_norms
 from streamsparse.methods.run import with_planned_layout
 from streamsparse.result import Result
 from streamsparse.running.facts import Facts
-from streamsparse.running.local import Execution
+from streamsparse.running.local import Execution, Workers
 from streamsparse.running.memory import PeakMemory
+from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads, one_blas_thread
 from streamsparse.sketching.bounds import rows_for_share
 from streamsparse.sketching.draws import sample_rows
 from streamsparse.sources.base import Array, Source
+from streamsparse.sources.digests import digest_of
 from streamsparse.sources.open import open_source as open_any_source
 from streamsparse.sources.stacked import StackedSource
 
@@ -55,6 +58,7 @@ def certify(
     missing: str = "error",
     nonfinite: str = "error",
     progress: str | bool = "auto",
+    runner: str = "auto",
 ) -> Certificate:
     """Check Y against X independently: stream X again and compare Y Y^T with X X^T.
 
@@ -71,7 +75,8 @@ def certify(
     beta : scale of the logits, > 0; None takes the result's, or 1.
     delta : allowed probability that a bound fails, for each bound by itself, in (0, 1).
     seed : which random rows and probes; None takes others than the run itself drew.
-    memory, feature_axis, missing, nonfinite, progress : as for :func:`sparsify`.
+    memory, feature_axis, missing, nonfinite, progress, runner : as for :func:`sparsify`; queries
+        and keys are checked by this process.
 
     Returns
     -------
@@ -153,7 +158,9 @@ def certify(
         PeakMemory() as peak,
         show_progress(progress, label="certify", total=scans * facts.used_bytes) as bar,
     ):
-        job = Job(source, plan, Execution(threads, nonfinite == "zero", bar), output=None)
+        workers = _workers_of(source, plan, runner)
+        execution = Execution(threads, nonfinite == "zero", bar, workers=workers)
+        job = Job(source, plan, execution, output=None)
         with with_planned_layout(job) as ready:
             if exact:
                 errors, seen = check_everything(ready, Y)
@@ -182,6 +189,13 @@ def certify(
         seconds=time.perf_counter() - started,
         integrity=source.integrity,
     )
+
+
+def _workers_of(source: Source, plan: Plan, runner: str) -> Workers | None:
+    """Return who else may stream X; queries and keys are read by this process."""
+    if plan.queries is not None or not check_runner(runner, source):
+        return None
+    return dask_workers(digest_of("certify", source.fingerprint(), plan.to_dict()))
 
 
 def _rows_to_check(

@@ -11,9 +11,9 @@ from streamsparse.api.arguments import (
     check_flag,
     check_policies,
     check_request,
-    check_runner,
 )
 from streamsparse.api.running import Policies, check_destination, delay_source, reduce_source
+from streamsparse.api.workers import check_runner
 from streamsparse.errors import ParameterError
 from streamsparse.methods.auto import make_plan
 from streamsparse.result import Result

@@ -14,6 +14,7 @@ from typing import Any
 from streamsparse import result as results
 from streamsparse.api.arguments import check_flag, check_out
 from streamsparse.api.outcome import result_of, warn_if_missed
+from streamsparse.api.workers import dask_workers
 from streamsparse.errors import (
     OutputExistsError,
     ParameterError,
@@ -211,12 +212,7 @@ class _Run:
         return result
 
     def _workers(self) -> Workers | None:
-        if not self._on_workers:
-            return None
-        # Importing dask takes a while, and nothing else needs it.
-        from streamsparse.running.dask_runner import DaskWorkers  # noqa: PLC0415
-
-        return DaskWorkers(self._digest())
+        return dask_workers(self._digest()) if self._on_workers else None
 
     def _warn_if_known_by_name(self) -> None:
         if self._source.is_known_by_name:

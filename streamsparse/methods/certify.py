@@ -179,6 +179,7 @@ def _spectral_bound(
 def _stream(job: Job, sample: Array, probes: Array) -> tuple[Array, Array, Array]:
     """Return (squared row norms (n,), rows I of G (p, n), G probes (n, q))."""
     source, stream, n = job.source, job.plan.stream, job.plan.n
+    block_dtype = source.block_dtype
     held = hold_sample(source, stream, sample, zero=job.execution.zero_nonfinite)
 
     def accumulators(band: Interval) -> dict[str, Accumulator]:
@@ -188,10 +189,10 @@ def _stream(job: Job, sample: Array, probes: Array) -> tuple[Array, Array, Array
         }
         if sample.size:
             made["G_I"] = RowsAccumulator(
-                rows=rows, sample=sample, held=held, block_dtype=source.block_dtype
+                rows=rows, sample=sample, held=held, block_dtype=block_dtype
             )
         if probes.shape[1]:
-            made["products"] = ProbesAccumulator(probes=probes, block_dtype=source.block_dtype)
+            made["products"] = ProbesAccumulator(probes=probes, block_dtype=block_dtype)
         return made
 
     norms, G_I, products = np.empty(n), np.empty((sample.size, n)), np.empty((n, 0))

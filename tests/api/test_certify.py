@@ -1,8 +1,11 @@
 """Checks of a given Y: what is bounded covers the truth, what cannot be bounded is None."""
 
+import dask
+import dask.array
 import numpy as np
 import pytest
 import scipy.sparse
+import zarr
 from scipy.special import softmax
 
 import strategies
@@ -171,3 +174,15 @@ def test_certify__refuses_what_is_no_flag_and_no_number_of_passes(X, spectral):
         ss.certify(X, np.zeros((N, 1)), exact=1)
     with pytest.raises(ss.ParameterError, match="spectral must be"):
         ss.certify(X, np.zeros((N, 1)), spectral=spectral)
+
+
+@pytest.mark.parametrize("how", [{}, {"spectral": 2}, {"exact": True}])
+def test_certify__on_dask_says_what_it_says_here(how, tmp_path):
+    X = np.random.default_rng(3).standard_normal((300, 50_000)).astype(np.float32)
+    zarr.create_array(tmp_path / "X.zarr", data=X, chunks=(300, 9_000))
+    result = ss.sparsify(X, "sketch", m=400)
+    expected = ss.certify(X, result, **how).errors
+    with dask.config.set(scheduler="threads"):
+        chunked = dask.array.from_array(X, chunks=(170, 9_000))
+        assert ss.certify(chunked, result, **how).errors == expected
+        assert ss.certify(tmp_path / "X.zarr", result, runner="dask", **how).errors == expected

@@ -1,0 +1,34 @@
+"""Who runs the passes of a call: this process, or the workers of dask."""
+
+from __future__ import annotations
+
+from streamsparse.checks import check_choice
+from streamsparse.errors import ParameterError
+from streamsparse.running.local import Workers
+from streamsparse.sources.base import Source
+
+RUNNERS = ("auto", "local", "dask")
+
+
+def check_runner(runner: str, source: Source) -> bool:
+    """Return whether passes over the source are run by dask.
+
+    Raises
+    ------
+    ParameterError : if that was asked for and only this process can read X.
+    """
+    check_choice("runner", runner, RUNNERS)
+    if runner == "dask" and not (source.is_lazy or source.is_stored):
+        raise ParameterError(
+            f"{source.name} is in the memory of this process, where workers cannot read it: give a "
+            f"path or URL that they can reach, or a dask array"
+        )
+    return runner == "dask" or (runner == "auto" and source.is_lazy)
+
+
+def dask_workers(identity: str) -> Workers:
+    """Return what runs passes as tasks of dask; ``identity`` of the run goes into their keys."""
+    # Importing dask takes a while, and nothing else needs it.
+    from streamsparse.running.dask_runner import DaskWorkers  # noqa: PLC0415
+
+    return DaskWorkers(identity)
