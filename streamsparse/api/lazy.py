@@ -101,7 +101,7 @@ def lazy_result(
     ------
     ParameterError : for a plan that no graph of tasks can follow: why, and what to do.
     """
-    _check_plan(plan)
+    _check_plan(plan, is_lazy=source.is_lazy)
     name = f"streamsparse-{digest_of(identity, 'lazy')[:16]}"
     bare = DescribedSource(source) if source.is_lazy else source
     job = LazyJob(bare, plan, zero_nonfinite, fingerprint)
@@ -116,11 +116,11 @@ def lazy_result(
     return _call(LazyJob.result, lazy_job, *passes, key=f"{name}-result")
 
 
-def _check_plan(plan: Plan) -> None:
+def _check_plan(plan: Plan, *, is_lazy: bool) -> None:
     why = None
     if plan.method == "select":
         why = "method 'select' chooses column after column, here; sample draws them"
-    elif plan.stream.rebucket or plan.stream.bands > 1:
+    elif plan.stream.bands > 1 or (plan.stream.rebucket and not is_lazy):
         why = (
             "whole columns of X do not fit the memory of one task; raise memory, or rechunk X so "
             "that a chunk holds fewer columns"

@@ -30,8 +30,11 @@ def run_plan(job: Job) -> Reduction:
 
 @contextmanager
 def with_planned_layout(job: Job) -> Iterator[Job]:
-    """Yield the job, on a column-blocked copy of its source if the plan says so."""
-    if not job.plan.stream.rebucket:
+    """Yield the job, on a column-blocked copy of its source if the plan says so.
+
+    Chunks of a dask array are cut by columns where they are computed: that takes no copy here.
+    """
+    if not job.plan.stream.rebucket or (job.source.is_lazy and job.execution.workers is not None):
         yield job
         return
     with by_columns(job.source, job.plan.stream, beside=job.scratch) as copy:

@@ -172,12 +172,22 @@ class ChunkFeed:
 def feed_of(name: str, source: Source, *, block_bytes: int) -> Feed:
     """Return where tasks get the columns of a source from."""
     if isinstance(source, DaskSource | DaskSparseSource):
-
-        def cut(rows: Interval, columns: Interval) -> Iterator[Interval]:
-            return source.cut(rows, block_bytes, columns)
-
-        return ChunkFeed(name, source.array, source.chunks, cut)
+        return _chunk_feed(name, source, block_bytes=block_bytes)
     return StoreFeed(name, source, block_bytes=block_bytes)
+
+
+def _chunk_feed(name: str, source: DaskSource | DaskSparseSource, *, block_bytes: int) -> ChunkFeed:
+    n, width = source.shape[0], source.unit[1]
+    column_bytes = n * source.block_dtype.itemsize
+    if isinstance(source, DaskSource) and width * column_bytes > block_bytes >= column_bytes:
+        # All rows of a column of chunks are more than a task may hold: they are cut where they are
+        # computed, along columns, and what belongs together is brought together.
+        source = source.split_columns(block_bytes // column_bytes)
+
+    def cut(rows: Interval, columns: Interval) -> Iterator[Interval]:
+        return source.cut(rows, block_bytes, columns)
+
+    return ChunkFeed(name, source.array, source.chunks, cut)
 
 
 def _named(spans: Interval) -> str:

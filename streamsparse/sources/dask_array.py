@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import dask.array as da
@@ -190,6 +191,14 @@ class DaskSource(DenseSource):
         self.stored_bytes = math.prod(self.shape) * self.dtype.itemsize
         self._unit_bytes = math.prod(self.unit) * self.dtype.itemsize
         self.read_overhead_bytes = 2 * max(self._unit_bytes, _BATCH_BYTES)
+
+    def split_columns(self, width: int) -> DaskSource:
+        """Return the same array, its chunks cut along the columns of X to ``width`` at most."""
+        edges = self._grid.columns
+        widths = [b - a for a, b in split_intervals(pairwise(edges.tolist()), width)]
+        axis = 0 if self._grid.is_transposed else 1
+        array = self.array.rechunk({axis: tuple(widths)})
+        return DaskSource(array, feature_axis=axis, name=self.name)
 
     def fingerprint(self) -> str:
         """Return a digest of the graph's name; computes nothing, and sees no values."""

@@ -26,6 +26,7 @@ class DescribedSource(SourceMixin):
         self.entry_bytes = source.entry_bytes
         self.clipped_entry_bytes = source.clipped_entry_bytes
         self.opening_passes = source.opening_passes
+        self.is_lazy = source.is_lazy
         self.integrity = source.integrity
 
     def verify(self) -> None:

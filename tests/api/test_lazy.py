@@ -183,3 +183,27 @@ def test_sketch__names_the_value_that_is_not_finite(X):
 def test_lazy_arrays__refuse_at_once(make, error, says, X):
     with pytest.raises(error, match=says):
         make(da.from_array(X, chunks=(N, 20_000)))
+
+
+@pytest.mark.parametrize("feature_axis", [1, 0])
+@pytest.mark.parametrize("how", ["eager", "lazy"])
+def test_chunks_of_whole_rows__are_computed_once_and_cut_by_columns(feature_axis, how):
+    n, d, memory = 128, 100_000, "300 MiB"
+    X = np.random.default_rng(2).standard_normal((n, d)).astype(np.float32) / 300
+    stored, chunks = (X, (32, d)) if feature_axis == 1 else (X.T, (d, 32))
+    computed = []
+
+    def seen(chunk):
+        computed.append(chunk.shape)
+        return chunk
+
+    x = da.from_array(stored, chunks=chunks).map_blocks(seen, meta=np.empty((0, 0), np.float32))
+    request = {"method": "exact", "memory": memory, "feature_axis": feature_axis}
+    assert ss.plan(x, **request).stream.rebucket
+    with dask.config.set(scheduler="threads"):
+        if how == "eager":
+            result = ss.sparsify(x, **request)
+        else:
+            result = ss.sparsify(x, compute=False, **request).compute()
+    assert len(computed) == 4
+    assert_same(result, ss.sparsify(X, "exact"))
