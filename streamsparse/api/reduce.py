@@ -135,7 +135,8 @@ def sparsify(
         certificate fails, in (0, 1).
     beta : scale of the logits, > 0; 1 / sqrt(d_k) in transformers.
     seed : 0 .. 2^64 - 1; with (X, method, m, s) it fixes every bit of Y.
-    memory : bytes for the whole computation, interpreter included, or text with a unit.
+    memory : bytes for the whole computation, interpreter included, or text with a unit. With dask:
+        for this process, and for each task besides (a worker of four threads runs four).
     feature_axis : 0 or 1, the long axis of X as stored.
     out : path of a Zarr group to write; Y then need not fit in memory ("sketch").
     overwrite : replace an earlier result at ``out``.
@@ -186,8 +187,10 @@ def sparsify(
     reads parts of X again where memory holds no column that it may pick, which ``selection``
     counts); the plan says so where the layout of the source needs more.
     Memory: at most ``memory``. Given method, m, s and seed: the same bits for any chunk grid, block
-    width, number of threads and memory budget; for "sketch" also for dense and sparse storage of
-    the same X. "select" has no seed and needs none. Without m the budget decides how many columns
+    width, number of threads, workers and memory budget; for "sketch" also for dense and sparse
+    storage of the same X. On dask every chunk is read by one task, a lost worker costs the spans of
+    columns that it held, and a lost scheduler what was summed since the last checkpoint; columns
+    are still selected by this process, one after the other, in a pass of its own. "select" has no seed and needs none. Without m the budget decides how many columns
     a sketch takes. Guarantee: ``plan.promise`` before the pass, proved or empirical; what the
     certificate measured after it.
 
