@@ -190,9 +190,10 @@ def sparsify(
     width, number of threads, workers and memory budget; for "sketch" also for dense and sparse
     storage of the same X. On dask every chunk is read by one task, a lost worker costs the spans of
     columns that it held, and a lost scheduler what was summed since the last checkpoint; columns
-    are still selected by this process, one after the other, in a pass of its own. "select" has no seed and needs none. Without m the budget decides how many columns
-    a sketch takes. Guarantee: ``plan.promise`` before the pass, proved or empirical; what the
-    certificate measured after it.
+    are still selected by this process, one after the other, in a pass of its own.
+    "select" has no seed and needs none. Without m the budget decides how many columns a sketch
+    takes. Guarantee: ``plan.promise`` before the pass, proved or empirical; what the certificate
+    measured after it.
 
     References
     ----------
