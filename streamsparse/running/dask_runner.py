@@ -7,7 +7,6 @@ cluster, and the other way round.
 
 from __future__ import annotations
 
-import contextvars
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from streamsparse.running.local import Execution, Found, Scan, fill
 from streamsparse.running.spans import ARITY, cover
 from streamsparse.running.sums import Sums
 from streamsparse.running.tasks import Work
-from streamsparse.running.threads import read_ahead
 from streamsparse.sources.base import Interval
 from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt_once
@@ -115,17 +113,12 @@ def wave_stop(start: int, count: int, *, spans: int, most_nodes: int) -> int:
 
 
 def _result(doing: str, lazy: list[Lazy], execution: Execution) -> tuple[Any, ...]:
-    """Return what dask computes, on a thread of its own, so that signals are heard meanwhile.
+    """Return what dask computes, on this thread: dask has other pools for other threads.
 
     Raises
     ------
     StoreError : if the cluster is lost, or gives up.
+    RunInterrupted : where a signal arrives; nothing is summed here meanwhile.
     """
-    # Which scheduler is the current one may be known to this context alone.
-    context = contextvars.copy_context()
-
-    def compute(lazy: list[Lazy]) -> tuple[Any, ...]:
-        return attempt_once(doing, lambda: context.run(_compute, *lazy))
-
-    (computed,) = read_ahead(compute, [lazy], ahead=0, check=execution.interrupts.check)
-    return computed
+    with execution.interrupts.heard_at_once():
+        return attempt_once(doing, lambda: _compute(*lazy))
