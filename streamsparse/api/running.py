@@ -172,6 +172,10 @@ class _Run:
                     results.finish_writing(writer, result, run=self._key(resume=destination.resume))
             except RunInterrupted as stop:
                 raise _resumable(stop, checkpoints, out) from None
+            except StoreError as error:
+                if not checkpoints.has_any:
+                    raise
+                raise StoreError(f"{error}; {_way_on(out)}") from error
             except SourceChangedError:
                 # Nothing can be made of sums over a mixture.
                 checkpoints.discard()
@@ -292,8 +296,12 @@ def _resumable(stop: RunInterrupted, checkpoints: Checkpoints, out: Path) -> Run
     """Return what ended the run, with the way to go on."""
     text = str(stop)
     if checkpoints.has_any:
-        text += (
-            f"; what was summed so far is kept beside {out}: the same call with resume=True "
-            f"(--resume) goes on from there"
-        )
+        text += f"; {_way_on(out)}"
     return RunInterrupted(stop.number, text, has_checkpoint=checkpoints.has_any)
+
+
+def _way_on(out: Path) -> str:
+    return (
+        f"what was summed so far is kept beside {out}: the same call with resume=True (--resume) "
+        f"goes on from there"
+    )

@@ -7,7 +7,6 @@ cluster, and the other way round.
 
 from __future__ import annotations
 
-import contextvars
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ from typing import Any
 
 from dask import base
 
-from streamsparse.errors import RunInterrupted
 from streamsparse.kernels.parts import serially
 from streamsparse.running.checkpoint import Place
 from streamsparse.running.graph import BandGraph, Feed, Lazy, feed_of
@@ -26,7 +24,6 @@ from streamsparse.running.local import Execution, Found, Scan, fill
 from streamsparse.running.spans import ARITY, cover
 from streamsparse.running.sums import Sums
 from streamsparse.running.tasks import Work
-from streamsparse.running.threads import read_ahead
 from streamsparse.sources.base import Interval
 from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt_once
@@ -119,49 +116,30 @@ def wave_stop(start: int, count: int, *, spans: int, most_nodes: int) -> int:
 
 
 def _result(doing: str, lazy: list[Lazy], execution: Execution) -> tuple[Any, ...]:
-    """Return what dask computes, on a thread of its own, so that signals are heard meanwhile.
+    """Return what dask computes, on this thread: dask has other pools for other threads.
 
     Raises
     ------
     StoreError : if the cluster is lost, or gives up.
+    RunInterrupted : where a signal arrives; nothing is summed here meanwhile.
     """
-    # Which scheduler is the current one may be known to this context alone.
-    context = contextvars.copy_context()
-    begun: list[Any] = []
-
-    def run() -> tuple[Any, ...]:
-        # A cluster begins here and goes on by itself; schedulers of this machine are done here.
-        begun.extend(_persist(*lazy))
-        if execution.progress.is_in_notebook:
-            _show_bar(begun)
-        return _compute(*begun)
-
-    def compute(_: object) -> tuple[Any, ...]:
-        return attempt_once(doing, lambda: context.run(run))
-
-    try:
-        (computed,) = read_ahead(compute, [None], ahead=0, check=execution.interrupts.check)
-    except RunInterrupted:
-        for future in _futures_of(begun):
-            future.cancel()
-        raise
-    return computed
+    with execution.interrupts.heard_at_once():
+        return attempt_once(doing, lambda: _compute(*_shown(lazy, execution)))
 
 
-def _futures_of(values: list[Any]) -> list[Any]:
-    """Return the futures in what dask has begun: there are some if a cluster computes it."""
+def _shown(lazy: list[Lazy], execution: Execution) -> list[Lazy]:
+    """Return what to wait for; in a notebook under the bar of distributed, if it is computing it.
+
+    That one knows the tasks under way and those to come.
+    """
     distributed: Any = sys.modules.get("distributed")
-    return [] if distributed is None else list(distributed.client.futures_of(values))
-
-
-def _show_bar(values: list[Any]) -> None:
-    """Show the bar of distributed, which knows the tasks under way and those to come."""
-    futures = _futures_of(values)
-    # Without ipywidgets it has none.
+    if distributed is None or not execution.progress.is_in_notebook:
+        return lazy
+    begun = list(_persist(*lazy))
+    # Without ipywidgets it has none, and without a cluster there are no futures.
     with suppress(ImportError):
-        if futures:
-            import distributed  # noqa: PLC0415 - an extra, and loaded where there are futures
+        if distributed.client.futures_of(begun):
             from IPython.display import display  # noqa: PLC0415 - this is a notebook
 
-            bar: Any = distributed.progress
-            display(bar(futures, notebook=True))
+            display(distributed.progress(begun, notebook=True))
+    return begun

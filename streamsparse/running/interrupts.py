@@ -68,6 +68,21 @@ class Interrupts:
             self._is_deferring = False
         self.check()
 
+    @contextmanager
+    def heard_at_once(self) -> Iterator[None]:
+        """Within :meth:`deferred`: raise where a signal arrives, for it can wait for no sum here.
+
+        Raises
+        ------
+        RunInterrupted : if a signal comes, or came before.
+        """
+        self._is_deferring = False
+        try:
+            self.check()
+            yield
+        finally:
+            self._is_deferring = True
+
     def check(self) -> None:
         """Raise if a signal has come.
 

@@ -136,7 +136,7 @@ class Sums:
 
     def _remember(self) -> list[Portable]:
         if not self._remembers:
-            return []
+            return [None] * len(self._accumulators)
         return [accumulator.remember() for accumulator in self._accumulators]
 
     def save(self) -> Portable:

@@ -70,10 +70,14 @@ def _sizeof_sparse(block: SparseBlock) -> int:
     return int(block.indptr.nbytes + block.indices.nbytes + block.data.nbytes)
 
 
-@_register(sparse.sparray)
 def _sizeof_sparray(array: Any) -> int:
     """Count the arrays of a scipy array: dask counts matrices alone, and takes arrays for 56 bytes.
 
     So that workers see what chunks weigh: the user's too, once a task of ours has run there.
     """
     return count_bytes(list(vars(array).values()))
+
+
+# One by one: of a class that it was asked about before, dask remembers what it answered.
+for _format in ("bsr", "coo", "csc", "csr", "dia"):
+    _register(getattr(sparse, f"{_format}_array"))(_sizeof_sparray)

@@ -92,3 +92,20 @@ def test_run_interrupted__is_not_swallowed_by_except_exception():
     assert issubclass(RunInterrupted, KeyboardInterrupt)
     assert not issubclass(RunInterrupted, Exception)
     assert not issubclass(RunInterrupted, StreamSparseError)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_interrupts__are_heard_at_once_where_others_sum(when):
+    interrupts, reached = Interrupts(), []
+
+    def sums():
+        if when == "before":
+            kill_me(signal.SIGINT)
+        with interrupts.heard_at_once():
+            if when == "meanwhile":
+                kill_me(signal.SIGINT)
+            reached.append("waited")
+
+    with pytest.raises(RunInterrupted), interrupts.watching(), interrupts.deferred():
+        sums()
+    assert reached == []

@@ -1,0 +1,285 @@
+"""Tasks of a pass: what they read, how often, and that they change nothing they are given."""
+
+import pickle
+import random
+from collections import Counter
+from dataclasses import fields
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import scipy.sparse
+from dask._task_spec import convert_legacy_graph
+from dask.core import toposort
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import strategies
+from drivers import Watched, serial
+from streamsparse.accumulators.digest import DigestAccumulator
+from streamsparse.accumulators.gram import GramAccumulator
+from streamsparse.accumulators.leaf_sums import LeafSumsAccumulator
+from streamsparse.accumulators.norms import NormsAccumulator
+from streamsparse.accumulators.picker import ColumnPicker
+from streamsparse.accumulators.rules import PriorityRule
+from streamsparse.accumulators.sketch import SketchAccumulator
+from streamsparse.running.graph import BandGraph, StoreFeed, feed_of
+from streamsparse.running.pieces import prepare
+from streamsparse.running.spans import cover
+from streamsparse.running.sums import Sums
+from streamsparse.running.tasks import Work
+from streamsparse.sketching.run_hash import SparseSign
+from streamsparse.sources.array import ArraySource
+from streamsparse.sources.base import DenseBlock, SparseBlock
+from streamsparse.sources.open import open_source
+from streamsparse.storing.zarr_write import write_sparse
+
+N = 5
+
+
+class Units(ArraySource):
+    """A matrix in memory that is read in units, as if it were stored."""
+
+    def __init__(self, X, unit):
+        super().__init__(X, feature_axis=1)
+        self.unit = (X.shape[0], unit)
+
+
+def light(rows):
+    """What is cheap, and depends on the order of additions."""
+    height = rows[1] - rows[0]
+    return {"norms": NormsAccumulator(rows=height), "digest": DigestAccumulator(rows=height)}
+
+
+def made_by(names, d, dtype):
+    """Return what makes the accumulators of these names."""
+
+    def make(rows):
+        height = rows[1] - rows[0]
+        vectors = np.random.default_rng(0).standard_normal((height, 3))
+        S = SparseSign.make(d=d, m=16, s=4, seed=1)
+        every = {
+            "norms": lambda: NormsAccumulator(rows=height),
+            "digest": lambda: DigestAccumulator(rows=height),
+            "gram": lambda: GramAccumulator(rows=height, block_dtype=dtype),
+            "leaves": lambda: LeafSumsAccumulator(rows=height, block_dtype=dtype, leaf_width=512),
+            "sketch": lambda: SketchAccumulator(operator=S, rows=height),
+            "picks": lambda: ColumnPicker(
+                rows=height, rule=PriorityRule(300, 0), block_dtype=dtype, vectors=vectors
+            ),
+        }
+        return {name: every[name]() for name in names}
+
+    return make
+
+
+def graph_of(source, *, span, block_bytes=1 << 20, accumulators=light, by_rows=True, rows=None):
+    work = Work(accumulators, rows or (0, source.shape[0]), span, source.shape[1], by_rows, False)
+    return BandGraph.make("band", work, feed_of("pass", source, block_bytes=block_bytes))
+
+
+def expected_of(source, graph):
+    """The packed sums of everything, one block and one span after the other."""
+    work = graph.work.compute(scheduler="synchronous")
+    sums = work.sums((0, -(-graph.d // graph.span_width)))
+    block = source.read(work.rows, (0, source.shape[1]))
+    sums.add(prepare(block, by_rows=work.by_rows, zero=False), serial, serial)
+    sums.complete(serial)
+    return sums.packed()
+
+
+def run_waves(graph, stops, scheduler="synchronous"):
+    """Compute wave after wave; return the packed sums."""
+    work = graph.work.compute(scheduler="synchronous")
+    sums = work.sums((0, stops[-1]))
+    for stop in stops:
+        nodes = cover(sums.span, stop)
+        lazy = [graph.node(node) for node in nodes]
+        for node, packed in zip(nodes, dask.compute(*lazy, scheduler=scheduler), strict=True):
+            sums.take(node, packed, serial)
+    sums.complete(serial)
+    return sums.packed()
+
+
+def assert_same(found, expected):
+    assert flat(found) == flat(expected)
+
+
+def flat(value):
+    """Everything in a value of a task, as what can be compared."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, list | tuple):
+        return [flat(item) for item in value]
+    if isinstance(value, dict):
+        return {key: flat(item) for key, item in value.items()}
+    if isinstance(value, Sums):
+        states = zip(value._accumulators, value._states, strict=False)
+        tiles = [vars(part._stack) for part in value._accumulators if hasattr(part, "_stack")]
+        return flat([value.save(), [part.pack(state) for part, state in states], tiles])
+    if isinstance(value, DenseBlock | SparseBlock):
+        return flat([getattr(value, field.name) for field in fields(value)])
+    if scipy.sparse.issparse(value):
+        return flat(vars(value))
+    return value
+
+
+@st.composite
+def layouts(draw):
+    d = draw(st.integers(1, 800))
+    span = draw(st.sampled_from([16, 64, 100, 256]))
+    spans = -(-d // span)
+    stops = sorted({*draw(st.lists(st.integers(1, spans), max_size=3)), spans})
+    return d, span, draw(st.integers(1, 700)), stops
+
+
+@settings(max_examples=12)
+@given(layouts(), st.integers(1, 5))
+def test_store_feed__reads_every_column_once_a_wave(layout, units_per_block):
+    d, span, unit, stops = layout
+    X = strategies.integer_matrix(N, d, "int16")
+    source = Watched(Units(X, unit))
+    graph = graph_of(source, span=span, block_bytes=units_per_block * unit * N * 2)
+    assert isinstance(graph.feed, StoreFeed)
+    # What a task reads is its own, so no reads are shared between waves.
+    found = run_waves(graph, stops)
+    reads, source.reads = source.reads, []
+    assert_same(found, expected_of(source, graph))
+    read = Counter(column for _, columns in reads for column in range(*columns))
+    for column in range(d):
+        # Once in every wave that its unit has columns in.
+        ends = column // unit * unit, min(d, (column // unit + 1) * unit) - 1
+        first, last = (np.searchsorted(np.multiply(stops, span), end, "right") for end in ends)
+        assert read[column] == last - first + 1
+    for _, (start, stop) in reads:
+        assert start % unit == 0
+        assert stop % unit == 0 or stop == d
+
+
+@settings(max_examples=12)
+@given(st.integers(1, 600), st.sampled_from([16, 64, 256]), st.data())
+def test_chunk_feed__computes_each_chunk_once_a_wave(d, span, data):
+    columns = data.draw(strategies_of_edges(d))
+    rows = data.draw(strategies_of_edges(N))
+    calls = Counter()
+    X = strategies.integer_matrix(N, d, "int16")
+
+    def chunk(block, block_info=None):
+        calls[block_info[0]["chunk-location"]] += 1
+        return block
+
+    array = da.from_array(X, chunks=(rows, columns)).map_blocks(chunk, dtype=X.dtype)
+    calls.clear()
+    source = open_source(array, feature_axis=1, missing="error")
+    at_once = data.draw(st.integers(max(columns), d))
+    graph = graph_of(source, span=span, block_bytes=at_once * N * 2)
+    found = run_waves(graph, [-(-d // span)])
+    assert set(calls.values()) == {1}
+    assert set(calls) >= {(i, j) for i in there(rows) for j in there(columns)}
+    assert_same(found, expected_of(source, graph))
+
+
+def there(lengths):
+    return np.flatnonzero(lengths).tolist()
+
+
+def strategies_of_edges(length):
+    """Chunks of any sizes, empty ones too."""
+    return st.lists(st.integers(0, length), max_size=6).map(
+        lambda edges: tuple(np.diff([0, *sorted(edges), length]).tolist())
+    )
+
+
+ACCUMULATORS = ["norms", "digest", "gram", "leaves", "sketch", "picks"]
+KINDS = ["units", "csc group", "dask", "dask csr", "dask csc"]
+
+
+def source_of(kind, X, folder):
+    sparse = scipy.sparse.csr_array(X)
+    if kind == "units":
+        return Units(X, 300)
+    if kind == "csc group":
+        write_sparse(folder / "x.zarr", sparse.tocsc(), chunk_entries=100)
+        return open_source(folder / "x.zarr", feature_axis=1, missing="error")
+    array = da.from_array(X, chunks=((4, 7), (1, 299, 900, 800)))
+    if kind != "dask":
+        array = array.map_blocks(getattr(scipy.sparse, f"{kind.split()[1]}_matrix"))
+    return open_source(array, feature_axis=1, missing="error")
+
+
+def twice(seed):
+    """A scheduler that runs every task twice, goes on with either, and watches what they change."""
+    rng = random.Random(seed)
+
+    def get(dsk, keys, **_):
+        # An expression, of late.
+        dsk = dsk.__dask_graph__() if hasattr(dsk, "__dask_graph__") else dsk
+        graph = convert_legacy_graph(dict(dsk))
+        values = {}
+        for key in toposort(graph):
+            given = {name: values[name] for name in graph[key].dependencies}
+            before = flat(given)
+            made = [graph[key](given) for _ in range(2)]
+            assert flat(given) == before, f"{key} changes what it is given"
+            assert flat(made[0]) == flat(made[1]), f"{key} gives two answers"
+            values[key] = rng.choice(made)
+        return [values[key] for key in keys] if isinstance(keys, list) else values[keys]
+
+    return get
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ACCUMULATORS)
+def test_tasks__may_run_twice_and_change_nothing(tmp_path, kind, name):
+    d, span = 2000, 64
+    X = strategies.integer_matrix(11, d, "int16") * (np.arange(d) % 3 == 0)
+    X = (X / 7).astype(np.float32)
+    source = source_of(kind, X, tmp_path)
+    graph = graph_of(
+        source,
+        span=span,
+        block_bytes=256 << 10,
+        accumulators=made_by([name], d, source.block_dtype),
+        by_rows=name == "sketch",
+    )
+    found = run_waves(graph, [16, 20, 32], scheduler=twice(0))
+    wanted = expected_of(source, graph)
+    if name == "picks":
+        # Batches follow blocks; the picks do not.
+        accumulator = made_by([name], d, source.block_dtype)((0, 11))[name]
+        found, wanted = (accumulator.finish(accumulator.unpack(p[0])) for p in (found, wanted))
+        found, wanted = ([p.columns, p.scores, p.keys] for p in (found, wanted))
+    assert_same(found, wanted)
+
+
+@pytest.mark.parametrize("name", ACCUMULATORS)
+def test_sums__pickle_in_the_middle_of_a_span(name):
+    d = 1000
+    X = strategies.integer_matrix(11, d, "int16")
+    source = open_source(X, feature_axis=1, missing="error")
+    make = made_by([name], d, X.dtype)
+    work = Work(make, (0, 11), 256, d, False, False)
+
+    def add(sums, start, stop):
+        block = source.read((0, 11), (start, stop))
+        sums.add(prepare(block, by_rows=False, zero=False), serial, serial)
+
+    one, other = work.sums((0, 4)), work.sums((0, 4))
+    add(one, 0, 700)
+    one = pickle.loads(pickle.dumps(one))
+    for sums, cut in ((one, 700), (other, 0)):
+        add(sums, cut, d)
+        sums.complete(serial)
+    assert_same(one.packed()[0][1:4], other.packed()[0][1:4])
+    assert_same(*(list(sums.packed()) if name != "picks" else [] for sums in (one, other)))
+
+
+def test_keys__say_what_they_hold():
+    source = Units(strategies.integer_matrix(N, 1000, "int16"), 90)
+    (node,) = cover(0, 16)
+    keys = set(graph_of(source, span=64).node(node).__dask_graph__())
+    # Units of 90 on all edges of spans of 64 but 0 and, where the matrix ends, 1,000.
+    edges = {f"band-unit-{64 * span // 90}" for span in range(1, 16)}
+    spans = {f"band-span-{span}" for span in range(16)}
+    assert keys == {"band-work", "pass-reader", "band-fold-0-16-0"} | edges | spans
