@@ -31,6 +31,11 @@ def merge_parts(
     ``X``: where the source is, if not where the parts found it; ``after``: the same for the first
     pass, where these are of the second.
     """
+    if destination.out in paths:
+        raise ParameterError(
+            f"{destination.out} is one of the parts: the output comes before them (merge OUT "
+            f"PART...)"
+        )
     parts = PartSet(paths)
     X, source = _open_source(parts, X)
     identity = Identity(source, parts.plan, parts.policies).facts()
