@@ -6,6 +6,8 @@ from streamsparse.api.access import load, open_source
 from streamsparse.api.attention import attention, attention_error
 from streamsparse.api.certify import certify
 from streamsparse.api.pair import sparsify_pair
+from streamsparse.api.part_set import Part
+from streamsparse.api.parts import merge, reduce_part
 from streamsparse.api.reduce import plan, sparsify
 from streamsparse.dense.certificate import Certificate, Measure
 from streamsparse.errors import (
@@ -18,6 +20,7 @@ from streamsparse.errors import (
     OutputBusyError,
     OutputExistsError,
     ParameterError,
+    PartMismatchError,
     RunInterrupted,
     SourceChangedError,
     SourceNotFoundError,
@@ -44,6 +47,8 @@ __all__ = [
     "OutputBusyError",
     "OutputExistsError",
     "ParameterError",
+    "Part",
+    "PartMismatchError",
     "Plan",
     "Result",
     "RunInterrupted",
@@ -58,8 +63,10 @@ __all__ = [
     "attention_error",
     "certify",
     "load",
+    "merge",
     "open_source",
     "plan",
+    "reduce_part",
     "sparsify",
     "sparsify_pair",
 ]

@@ -61,6 +61,10 @@ class CheckpointMismatchError(StreamSparseError, ValueError):
     """What an interrupted run has left behind is of another source, request or version."""
 
 
+class PartMismatchError(StreamSparseError, ValueError):
+    """Parts do not make one run: something is missing or there twice, or they are of several."""
+
+
 class RunInterrupted(KeyboardInterrupt):
     """SIGINT or SIGTERM ended a run; the message says how it goes on.
 

@@ -9,11 +9,14 @@ from typing import Any
 
 from dask.delayed import delayed
 
+from streamsparse.api.identity import Identity, Policies
 from streamsparse.api.outcome import result_of
 from streamsparse.errors import ParameterError, SourceChangedError
-from streamsparse.methods.base import Job
+from streamsparse.methods.auto import make_plan
+from streamsparse.methods.base import Job, Request
 from streamsparse.methods.run import run_plan
 from streamsparse.result import Result
+from streamsparse.running.facts import Facts
 from streamsparse.running.graph import BandGraph, Lazy, feed_of
 from streamsparse.running.local import Execution, Scan
 from streamsparse.running.memory import PeakMemory
@@ -21,6 +24,7 @@ from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
 from streamsparse.running.replay import PassReachedError, Replay
 from streamsparse.running.tasks import Work
+from streamsparse.running.threads import available_threads
 from streamsparse.sources.base import Source
 from streamsparse.sources.described import DescribedSource
 from streamsparse.sources.digests import digest_of
@@ -92,19 +96,21 @@ class LazyJob:
         return result
 
 
-def lazy_result(
-    source: Source, plan: Plan, *, identity: str, fingerprint: str | None, zero_nonfinite: bool
-) -> Lazy:
-    """Return a Delayed that computes to the result of a plan.
+def lazy_result(source: Source, request: Request, policies: Policies) -> Lazy:
+    """Plan, and return a Delayed that computes to the result.
 
     Raises
     ------
     ParameterError : for a plan that no graph of tasks can follow: why, and what to do.
+    StreamSparseError : as ``sparsify`` before its first read.
     """
+    plan = make_plan(Facts.of(source), request, threads=available_threads())
     _check_plan(plan, is_lazy=source.is_lazy)
-    name = f"streamsparse-{digest_of(identity, 'lazy')[:16]}"
+    source.verify()
+    identity = Identity(source, plan, policies)
+    name = f"streamsparse-{digest_of(identity.digest(), 'lazy')[:16]}"
     bare = DescribedSource(source) if source.is_lazy else source
-    job = LazyJob(bare, plan, zero_nonfinite, fingerprint)
+    job = LazyJob(bare, plan, policies.nonfinite == "zero", identity.fingerprint)
     lazy_job = delayed(job, name=f"{name}-job", traverse=False)
     feed = feed_of(name, source, block_bytes=plan.stream.block_bytes)
     graph = BandGraph.make(f"{name}-pass-0", job.work(), feed)

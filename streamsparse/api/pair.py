@@ -8,7 +8,8 @@ from typing import Any
 from streamsparse import result as results
 from streamsparse.api.access import open_pair
 from streamsparse.api.arguments import check_policies, check_request
-from streamsparse.api.running import Policies, check_destination, reduce_source
+from streamsparse.api.identity import Policies
+from streamsparse.api.running import check_destination, reduce_source
 from streamsparse.result import Result
 
 

@@ -12,7 +12,8 @@ from streamsparse.api.arguments import (
     check_policies,
     check_request,
 )
-from streamsparse.api.running import Policies, check_destination, delay_source, reduce_source
+from streamsparse.api.identity import Policies
+from streamsparse.api.running import check_destination, reduce_source
 from streamsparse.api.workers import check_runner
 from streamsparse.errors import ParameterError
 from streamsparse.methods.auto import make_plan
@@ -227,8 +228,11 @@ def sparsify(
             raise ParameterError(
                 "compute=False is for dask arrays, or paths with runner='dask', without out"
             )
-        # What dask computes to is a Result, and what it has is had of the Delayed.
-        return cast(Result, delay_source(source, request, policies=policies))
+        # Importing dask takes a while, and nothing else needs it.
+        from streamsparse.api.lazy import lazy_result  # noqa: PLC0415
+
+        # What a Result has is had of the Delayed as well.
+        return cast(Result, lazy_result(source, request, policies))
     return reduce_source(
         source,
         request,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from streamsparse import result as results
 from streamsparse.api.arguments import check_flag, check_out
+from streamsparse.api.identity import Identity, Policies
 from streamsparse.api.outcome import result_of, warn_if_missed
 from streamsparse.api.workers import dask_workers
 from streamsparse.errors import (
@@ -36,13 +34,10 @@ from streamsparse.running.memory import PeakMemory
 from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
-from streamsparse.sketching.run_hash import HASH_VERSION
 from streamsparse.sources.base import Source
-from streamsparse.sources.digests import digest_of
 from streamsparse.storing.commit import Workplace, check_output, is_complete
 from streamsparse.storing.result_store import ResultWriter, open_result
 from streamsparse.units import format_seconds
-from streamsparse.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +57,19 @@ def check_destination(out: str | Path | None, *, overwrite: bool, resume: bool) 
 
 
 @dataclass(frozen=True, slots=True)
-class Policies:
-    """What to do about absent chunks and about NaN, as for ``sparsify``."""
+class Made:
+    """Passes that were made before, in parts.
 
-    missing: str
-    nonfinite: str
+    Attributes
+    ----------
+    workers : gives their sums to a method.
+    seconds : that making them took.
+    peak_memory_bytes : the largest that any process had; None where nobody knows.
+    """
+
+    workers: Workers
+    seconds: float
+    peak_memory_bytes: int | None
 
 
 def reduce_source(
@@ -84,22 +87,19 @@ def reduce_source(
 
     ``on_workers``: passes are run as tasks of dask.
     """
-    out = destination.out
-    if out is not None and not (destination.resume and is_complete(out)):
-        _check_out(out, destination, source_paths)
+    check_out_of(destination, source_paths)
     plan = make_plan(Facts.of(source), request, threads=available_threads())
-    run = _Run(source, plan, policies, start, progress, on_workers=on_workers)
-    with run.interrupts.watching():
-        result = run.in_memory() if out is None else run.to_disk(out, destination, source_paths)
+    run = Run(source, plan, policies, start, progress, on_workers=on_workers)
+    result = run.finish(destination, source_paths)
     warn_if_missed(result)
     return result
 
 
-def delay_source(source: Source, request: Request, *, policies: Policies) -> Any:
-    """Plan, and return a Delayed of dask whose value is the Result."""
-    plan = make_plan(Facts.of(source), request, threads=available_threads())
-    run = _Run(source, plan, policies, None, False, on_workers=True)
-    return run.lazily()
+def check_out_of(destination: Destination, source_paths: list[Path | None]) -> None:
+    """Refuse what is in the way of an output, unless it may be what a resumed run has made."""
+    out = destination.out
+    if out is not None and not (destination.resume and is_complete(out)):
+        _check_out(out, destination, source_paths)
 
 
 def _check_out(out: Path, destination: Destination, source_paths: list[Path | None]) -> None:
@@ -107,8 +107,11 @@ def _check_out(out: Path, destination: Destination, source_paths: list[Path | No
         check_output(out, overwrite=destination.overwrite, source_path=path)
 
 
-class _Run:
-    """One reduction: what is read, how, and what its bits depend on."""
+class Run:
+    """One reduction: what is read, how, and what its bits depend on.
+
+    ``made``: what is not read any more.
+    """
 
     def __init__(
         self,
@@ -118,39 +121,32 @@ class _Run:
         start: Start | None,
         progress: str | bool,
         *,
-        on_workers: bool,
+        on_workers: bool = False,
+        made: Made | None = None,
     ) -> None:
         self.interrupts = Interrupts()
         self._source, self._plan, self._policies = source, plan, policies
         self._start, self._progress, self._on_workers = start, progress, on_workers
-        self._began = time.perf_counter()
-        # Of what others can write to while it is read: how it was.
-        self._fingerprint = source.fingerprint() if source.is_stored else None
+        self._made = made
+        self._began = time.perf_counter() - (0 if made is None else made.seconds)
+        self._identity = Identity(source, plan, policies, start)
 
-    def in_memory(self) -> Result:
-        """Return the result, Y in memory."""
-        return self._reduce(output=None, scratch=None, checkpoints=None)
+    def finish(self, destination: Destination, source_paths: list[Path | None]) -> Result:
+        """Return the result, Y in memory or where it belongs."""
+        out = destination.out
+        with self.interrupts.watching():
+            if out is None:
+                return self._reduce(output=None, scratch=None, checkpoints=None)
+            return self._to_disk(out, destination, source_paths)
 
-    def lazily(self) -> Any:
-        """Return a Delayed of the result."""
-        # Importing dask takes a while, and nothing else needs it.
-        from streamsparse.api.lazy import lazy_result  # noqa: PLC0415
-
-        self._source.verify()
-        return lazy_result(
-            self._source,
-            self._plan,
-            identity=self._digest(),
-            fingerprint=self._fingerprint,
-            zero_nonfinite=self._policies.nonfinite == "zero",
-        )
-
-    def to_disk(
+    def _to_disk(
         self, out: Path, destination: Destination, source_paths: list[Path | None]
     ) -> Result:
         """Return the result, Y in a group at ``out``; unfinished work is kept beside it."""
         with Workplace(out).entered() as place:
-            checkpoints = Checkpoints(place.folder, self._identity, check=self.interrupts.check)
+            checkpoints = Checkpoints(
+                place.folder, self._identity.facts, check=self.interrupts.check
+            )
             if destination.resume:
                 done = self._finished(out, overwrite=destination.overwrite)
                 if done is not None:
@@ -162,14 +158,16 @@ class _Run:
                 checkpoints.recover()
                 self._began -= checkpoints.seconds_before
                 if checkpoints.has_any:
-                    self._warn_if_known_by_name()
+                    warn_if_known_by_name(self._source, stacklevel=6)
             else:
                 _discard(checkpoints, out, overwrite=destination.overwrite)
             try:
                 with place.staged(overwrite=destination.overwrite) as temporary:
                     writer = ResultWriter(temporary)
                     result = self._reduce(writer, place.folder, checkpoints)
-                    results.finish_writing(writer, result, run=self._key(resume=destination.resume))
+                    results.finish_writing(
+                        writer, result, run=self._identity.key(resume=destination.resume)
+                    )
             except RunInterrupted as stop:
                 raise _resumable(stop, checkpoints, out) from None
             except StoreError as error:
@@ -205,61 +203,20 @@ class _Run:
                 checkpoints=checkpoints,
                 interrupts=self.interrupts,
                 workers=self._workers(),
+                columns=None if self._made is None else (0, 0),
             )
             job = Job(source, plan, execution, output, scratch=scratch, start=self._start)
-            result = result_of(job, run_plan(job), self._began, peak)
-        if self._fingerprint not in (None, source.fingerprint()):
-            raise SourceChangedError(
-                f"{source.name} was written to while it was read; reduce it again when nobody "
-                f"writes to it"
-            )
+            reduction = run_plan(job)
+            if self._made is not None:
+                peak.include(self._made.peak_memory_bytes)
+            result = result_of(job, reduction, self._began, peak)
+        self._identity.refuse_change()
         return result
 
     def _workers(self) -> Workers | None:
-        return dask_workers(self._digest()) if self._on_workers else None
-
-    def _warn_if_known_by_name(self) -> None:
-        if self._source.is_known_by_name:
-            warnings.warn(
-                f"{self._source.name} is known by its name alone: if what it reads has changed "
-                f"since the run began, this is no result of what is there now; begin again without "
-                f"resume if it may have",
-                StreamSparseWarning,
-                stacklevel=5,
-            )
-
-    def _identity(self) -> dict[str, Any]:
-        """Return what the bits of Y depend on, by name."""
-        return {
-            "streamsparse": __version__,
-            "hash_version": HASH_VERSION,
-            "source": self._fingerprint or self._source.fingerprint(),
-            **self._plan.identity(),
-            "row_bands": self._row_bands(),
-            "missing": self._policies.missing,
-            "nonfinite": self._policies.nonfinite,
-            "start": None if self._start is None else self._start.digest(),
-        }
-
-    def _row_bands(self) -> str | None:
-        """Return a digest of the row bands, which follow from the size of blocks; None for one."""
-        stream = self._plan.stream
-        if stream.bands == 1:
-            return None
-        return digest_of(self._source.bands(stream.band_rows, stream.block_bytes))
-
-    def _key(self, *, resume: bool) -> str | None:
-        """Return a digest of the identity; None where it costs a look at values nobody asked for.
-
-        ``resume``: somebody did, who may ask again.
-        """
-        if self._fingerprint is None and not resume:
-            return None
-        return self._digest()
-
-    def _digest(self) -> str:
-        text = json.dumps(self._identity(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        if self._made is not None:
+            return self._made.workers
+        return dask_workers(self._identity.digest()) if self._on_workers else None
 
     def _finished(self, out: Path, *, overwrite: bool) -> Result | None:
         """Return the result at ``out`` if this very run has made it, before it died.
@@ -276,10 +233,22 @@ class _Run:
             if overwrite:
                 return None
             raise
-        if stored.attributes.get("run") != self._key(resume=True):
+        if stored.attributes.get("run") != self._identity.key(resume=True):
             return None
-        self._warn_if_known_by_name()
+        warn_if_known_by_name(self._source, stacklevel=6)
         return results.from_stored(stored)
+
+
+def warn_if_known_by_name(source: Source, *, stacklevel: int) -> None:
+    """Say so where nobody can know whether X is what it was."""
+    if source.is_known_by_name:
+        warnings.warn(
+            f"{source.name} is known by its name alone: if what it reads has changed since the "
+            f"run began, this is no result of what is there now; begin again without resume if it "
+            f"may have",
+            StreamSparseWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def _discard(checkpoints: Checkpoints, out: Path, *, overwrite: bool) -> None:

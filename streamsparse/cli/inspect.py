@@ -20,6 +20,7 @@ from streamsparse.cli.options import (
 )
 from streamsparse.sources.base import Source
 from streamsparse.storing.commit import read_marker
+from streamsparse.storing.part_store import is_part, open_part
 from streamsparse.units import format_bytes
 
 _KINDS = {
@@ -34,20 +35,31 @@ _KINDS = {
 Examples:
   streamsparse info X.zarr        shape, type, chunks, bytes
   streamsparse info Y.zarr        a result: its certificate and its plan
+  streamsparse info part-1        a part: which columns it is the sums of
 """
 )
 @click.argument("path")
 @feature_axis_option(ss.open_source)
 @json_option
 def info(path: str, feature_axis: int, as_json: bool) -> None:
-    """Describe PATH, a matrix or a result, from its metadata."""
+    """Describe PATH, a matrix, a result or a part, from its metadata."""
     marker = None if "://" in path else read_marker(Path(path))
-    if marker is None:
+    if "://" not in path and is_part(Path(path)):
+        _show_part(path, as_json)
+    elif marker is None:
         _show_source(path, feature_axis, as_json)
     elif "transform_of" in marker:
         _show_transformed(path, marker["transform_of"], as_json)
     else:
         _show_result(path, as_json)
+
+
+def _show_part(path: str, as_json: bool) -> None:
+    part = ss.Part.of(open_part(Path(path)))
+    if as_json:
+        print_json({"kind": "part", "path": path, **part.to_dict(), "part": path})
+    else:
+        click.echo(str(part))
 
 
 def _show_source(path: str, feature_axis: int, as_json: bool) -> None:

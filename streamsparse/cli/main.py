@@ -15,6 +15,7 @@ from streamsparse import RunInterrupted, StreamSparseError, StreamSparseWarning,
 from streamsparse.cli.demo import demo
 from streamsparse.cli.doctor import doctor
 from streamsparse.cli.inspect import certify, info
+from streamsparse.cli.merge import merge
 from streamsparse.cli.reduce import plan, reduce
 from streamsparse.cli.stopping import resume_line, status_of, within_two_seconds
 from streamsparse.cli.transform import transform
@@ -111,5 +112,5 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (reduce, plan, info, certify, transform, demo, doctor):
+for command in (reduce, plan, merge, info, certify, transform, demo, doctor):
     cli.add_command(command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import re
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -184,6 +185,39 @@ def request_options(command: Any) -> Any:
     for add in reversed(_REQUEST_OPTIONS):
         command = add(command)
     return command
+
+
+def _parse_part(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> tuple[int, int] | None:
+    """Return (I, N) of text such as 3/16.
+
+    Raises
+    ------
+    click.BadParameter : for any other.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise click.BadParameter(f"must be I/N with I from 1 to N, such as 3/16, not {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def part_options(command: Any) -> Any:
+    """Add the options of one part of many."""
+    command = click.option(
+        "--after",
+        metavar="FIRST",
+        type=click.Path(),
+        help="With --part, of sample: the first pass, merged; sum the second.",
+    )(command)
+    return click.option(
+        "--part",
+        metavar="I/N",
+        callback=_parse_part,
+        help="Sum only the I-th of N shares of the columns, for merge; OUT is the part.",
+    )(command)
 
 
 def print_json(values: dict[str, Any]) -> None:

@@ -14,12 +14,15 @@ from streamsparse.cli.options import (
     force_option,
     json_option,
     next_line,
+    part_options,
     print_json,
     request_options,
 )
 
 # Parameters of ``sparsify`` that decide nothing about the plan.
-_NOT_PLANNED = ("missing", "nonfinite", "resume")
+_NOT_PLANNED = ("missing", "nonfinite", "resume", "part", "after")
+# Of method "select", which cannot be shared out.
+_NOT_IN_PARTS = ("algorithm", "start")
 
 
 @click.command(
@@ -31,11 +34,13 @@ Examples:
   streamsparse reduce X.zarr Y.zarr --epsilon 0.05 -f --json
   streamsparse reduce X.zarr Y.zarr --method select --epsilon 0.1
   streamsparse reduce X.zarr Z.zarr --method select --m 4096 --start Y.zarr
+  streamsparse reduce X.zarr part-3 --part 3/16 --resume   # one of many jobs
 """
 )
 @click.argument("source")
 @click.argument("out", type=click.Path())
 @request_options
+@part_options
 @force_option(ss.sparsify)
 @json_option
 def reduce(source: str, out: str, overwrite: bool, as_json: bool, **request: Any) -> None:
@@ -44,19 +49,21 @@ def reduce(source: str, out: str, overwrite: bool, as_json: bool, **request: Any
     SOURCE is a Zarr array, a Zarr group holding a sparse matrix (csc_matrix or
     csr_matrix, as AnnData writes them) or a .npy file. OUT becomes a Zarr group
     with the array Y; it appears complete or not at all.
+
+    With --part OUT becomes a part, and `merge` makes Y of all N parts: the same
+    one, to the last bit. Jobs of a batch queue need nothing but the files.
     """
+    part, after = request.pop("part"), request.pop("after")
+    if part is not None:
+        _reduce_part(source, out, as_json, part=part, after=after, overwrite=overwrite, **request)
+        return
+    if after is not None:
+        raise click.UsageError("--after goes with --part")
     result = ss.sparsify(source, out=out, overwrite=overwrite, **request)
-    certificate, plan = result.certificate, result.plan
     if as_json:
         print_json({"out": out, **describe_result(result)})
         return
-    click.echo(str(certificate))
-    if result.selection is not None:
-        click.echo(str(result.selection))
-    if request["method"] == "auto":
-        why = f"auto chose {plan.method}: {plan.why}"
-        click.echo(textwrap.fill(why, 80, initial_indent="  ", subsequent_indent="    "))
-    click.echo(f"wrote {out}")
+    show_result(result, out, why=result.plan.why if request["method"] == "auto" else None)
     same = [
         word
         for name in ("feature_axis", "memory", "missing", "nonfinite")
@@ -64,6 +71,33 @@ def reduce(source: str, out: str, overwrite: bool, as_json: bool, **request: Any
         for word in (f"--{name.replace('_', '-')}", request[name])
     ]
     click.echo(next_line("certify", source, out, "--exact", *same))
+
+
+def show_result(result: ss.Result, out: str, *, why: str | None) -> None:
+    """Print what was made and measured; ``why``: of the method, where nobody asked for it."""
+    click.echo(str(result.certificate))
+    if result.selection is not None:
+        click.echo(str(result.selection))
+    if why is not None:
+        why = f"auto chose {result.plan.method}: {why}"
+        click.echo(textwrap.fill(why, 80, initial_indent="  ", subsequent_indent="    "))
+    click.echo(f"wrote {out}")
+
+
+def _reduce_part(source: str, out: str, as_json: bool, **request: Any) -> None:
+    """Sum one part and print what it holds."""
+    for name in _NOT_IN_PARTS:
+        if request.pop(name) != default_of(ss.sparsify, name) and request["method"] != "select":
+            raise click.UsageError(f"--{name} is of method select, which has no --part")
+    part = ss.reduce_part(source, out, **request)
+    if as_json:
+        print_json(part.to_dict() | {"part": out})
+        return
+    click.echo(str(part))
+    click.echo(f"wrote {out}")
+    goal = "OUT" if part.scan == part.scans else "FIRST"
+    others = " ..." if part.count > 1 else ""
+    click.echo(f"{next_line('merge', goal, out)}{others}  (all {part.count:,} parts)")
 
 
 @click.command(
@@ -76,6 +110,7 @@ Examples:
 @click.argument("source")
 @click.argument("out", type=click.Path(), default="OUT")
 @request_options
+@part_options
 @force_option(ss.sparsify)
 @json_option
 def plan(source: str, out: str, overwrite: bool, as_json: bool, **request: Any) -> None:  # noqa: ARG001 - so that "reduce" can become "plan" on any command line

@@ -16,12 +16,21 @@ from streamsparse.running.threads import read_ahead
 from streamsparse.sources.base import Array, Block, DenseBlock, Interval, Source
 
 
-def hold_sample(source: Source, stream: Stream, sample: Array, *, zero: bool) -> HeldSample | None:
+def hold_sample(
+    source: Source,
+    stream: Stream,
+    sample: Array,
+    *,
+    zero: bool,
+    columns: Interval | None = None,
+) -> HeldSample | None:
     """Read the sampled rows of a source that is read by row bands, and keep them; else None.
 
-    Every unit of rows that holds a sampled row is read once, block by block.
+    Every unit of rows that holds a sampled row is read once, block by block; of it the range
+    ``columns`` of whole units, None for all. None is returned where that range is empty.
     """
-    if stream.bands == 1 or sample.size == 0:
+    first, stop = columns or (0, source.shape[1])
+    if stream.bands == 1 or sample.size == 0 or first == stop:
         return None
     dense: list[Array] = []
     sparse: list[tuple[Array, Array]] = []
@@ -31,7 +40,9 @@ def hold_sample(source: Source, stream: Stream, sample: Array, *, zero: bool) ->
         band = (start, min(start + unit, n))
         chosen = sample[(sample >= band[0]) & (sample < band[1])] - start
         load = partial(_load_rows, source, band, chosen, zero)
-        picked = list(read_ahead(load, source.cut(band, stream.block_bytes), ahead=0))
+        intervals = list(source.cut(band, stream.block_bytes, columns))
+        first = intervals[0][0]
+        picked = list(read_ahead(load, intervals, ahead=0))
         for parts in zip(*picked, strict=True):
             if isinstance(parts[0], tuple):
                 indices, data = zip(*parts, strict=True)
@@ -39,10 +50,10 @@ def hold_sample(source: Source, stream: Stream, sample: Array, *, zero: bool) ->
             else:
                 dense.append(np.concatenate(parts))
     if dense:
-        return HeldSample(dense=np.stack(dense), sparse=None, count=sample.size)
+        return HeldSample(np.stack(dense), None, sample.size, first)
     indptr = np.cumsum([0, *(indices.size for indices, _ in sparse)])
     joined = tuple(np.concatenate(arrays) for arrays in zip(*sparse, strict=True))
-    return HeldSample(dense=None, sparse=(indptr, joined[0], joined[1]), count=sample.size)
+    return HeldSample(None, (indptr, joined[0], joined[1]), sample.size, first)
 
 
 def _load_rows(
@@ -64,16 +75,20 @@ def _pick_rows(block: Block, rows: Array) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class HeldSample:
-    """The sampled rows of X in memory, dense (p, d) or compressed (indptr, indices, data)."""
+    """The sampled rows of X in memory, dense (p, any) or compressed (indptr, indices, data).
+
+    ``first``: the column of X that the dense ones begin with.
+    """
 
     dense: Array | None
     sparse: tuple[Array, Array, Array] | None
     count: int
+    first: int
 
     def __call__(self, columns: Interval) -> Piece:
         """Return the sampled rows of a column interval."""
         if self.dense is not None:
-            return DensePiece((0, self.count), columns, self.dense, columns[0])
+            return DensePiece((0, self.count), columns, self.dense, columns[0] - self.first)
         assert self.sparse is not None
         indptr, indices, data = self.sparse
         extents = np.array(

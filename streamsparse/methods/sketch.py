@@ -79,7 +79,10 @@ def sketch_pass(
     source, stream, plan = job.source, job.plan.stream, job.plan
     n, block_dtype = source.shape[0], source.block_dtype
     sample = rows_to_check(plan)
-    held = hold_sample(source, stream, sample, zero=job.execution.zero_nonfinite)
+    execution = job.execution
+    held = hold_sample(
+        source, stream, sample, zero=execution.zero_nonfinite, columns=execution.columns
+    )
     probes = None
     if plan.probes:
         probes = normals(seed=plan.seed, rows=n, columns=plan.probes, stream=PROBES)
@@ -102,7 +105,7 @@ def sketch_pass(
 
     norms, G_I, G_probes = np.empty(n), np.empty((sample.size, n)), None
     digest = np.empty(n, np.uint64) if with_digest else None
-    for (a, b), found in run_bands(source, stream, job.execution, accumulators, by_rows=True):
+    for (a, b), found in run_bands(source, stream, execution, accumulators, by_rows=True):
         norms[a:b] = found["norms"]
         take(a, found.pop("sums"), norms[a:b])
         if sample.size:

@@ -125,7 +125,7 @@ class Checkpoints:
         """
         for path, facts in self._records():
             _refuse_other(facts["identity"], self._own_identity(), self._folder)
-            _warn_of_other_kernels(facts["kernels"])
+            warn_of_other_kernels(facts["kernels"])
             if facts["kernels"] != blas_kernels() and facts["place"][0] > 0:
                 # Later passes follow from eigenvectors of the first, and those have other signs.
                 continue
@@ -236,19 +236,27 @@ class Checkpoints:
                 yield path, read_facts(path)
 
 
-def _refuse_other(theirs: dict[str, Any], mine: dict[str, Any], folder: Path) -> None:
-    """Refuse what another run has kept: name what differs first."""
+def first_difference(theirs: dict[str, Any], mine: dict[str, Any]) -> str | None:
+    """Return what differs first between the identities of two runs; None where nothing does."""
     for name in (*mine, *theirs):
         if theirs.get(name) != mine.get(name):
             why = ", which may follow from memory" if name in _BY_MEMORY else ""
-            raise CheckpointMismatchError(
-                f"{folder} is of another run: it has {name} = {theirs.get(name)!r}, this one "
-                f"{mine.get(name)!r}{why}; resume with what was given then, or begin again with "
-                f"overwrite=True (-f) and without resume"
-            )
+            return f"it has {name} = {theirs.get(name)!r}, this one {mine.get(name)!r}{why}"
+    return None
 
 
-def _warn_of_other_kernels(theirs: str) -> None:
+def _refuse_other(theirs: dict[str, Any], mine: dict[str, Any], folder: Path) -> None:
+    """Refuse what another run has kept: name what differs first."""
+    difference = first_difference(theirs, mine)
+    if difference is not None:
+        raise CheckpointMismatchError(
+            f"{folder} is of another run: {difference}; resume with what was given then, or begin "
+            f"again with overwrite=True (-f) and without resume"
+        )
+
+
+def warn_of_other_kernels(theirs: str) -> None:
+    """Say where bits may differ, given the BLAS kernels that sums were made with."""
     mine = blas_kernels()
     if theirs != mine:
         warnings.warn(

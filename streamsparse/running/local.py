@@ -31,6 +31,19 @@ Found: TypeAlias = dict[str, Any]
 _SLOWEST_BYTES_PER_SECOND = 1e6
 
 
+class Summing(Protocol):
+    """What blocks are added to; all columns before ``first_column`` are in it."""
+
+    @property
+    def first_column(self) -> int:
+        """Where it goes on."""
+        ...
+
+    def add(self, block: Block, careful: Each, steady: Each) -> None:
+        """Add the columns of a block that are not in it yet."""
+        ...
+
+
 class Workers(Protocol):
     """Other processes that may run passes for this one."""
 
@@ -89,6 +102,7 @@ class Execution:
     workers : who else may run passes; None for nobody. Those in which one column depends on the
         one before it, and those that read part of X, are run here in any case.
     scans : the numbers of the passes to come.
+    columns : those that this process reads, whole units; None for all.
     """
 
     threads: int
@@ -98,6 +112,7 @@ class Execution:
     interrupts: Interrupts = field(default_factory=Interrupts)
     workers: Workers | None = None
     scans: Iterator[int] = field(default_factory=count)
+    columns: Interval | None = None
 
 
 def run_bands(
@@ -120,17 +135,13 @@ def run_bands(
         yield from execution.workers.run_bands(scan, execution)
         return
 
-    def load(band: Interval, columns: Interval) -> Block:
-        block = source.read(band, columns)
-        return prepare(block, by_rows=by_rows, zero=execution.zero_nonfinite)
-
     return_memory_at_once()
     with worker_threads(execution.threads) as each:
         for position, rows in enumerate(scan.bands()):
             made = accumulators(rows)
             sums = scan.sums(made, remembers=keeper is not None)
             columns = filter(wanted, source.cut(rows, stream.block_bytes))
-            blocks = partial(_add_blocks, sums, columns, partial(load, rows), scan, execution, each)
+            blocks = partial(add_blocks, sums, rows, columns, scan, execution, each)
             place, column_bytes = Place(number, position), scan.column_bytes(rows)
             with execution.interrupts.deferred():
                 fill(sums, blocks, place, execution, each, column_bytes)
@@ -176,15 +187,23 @@ def fill(
         keeper.complete(place, sums)
 
 
-def _add_blocks(
-    sums: Sums,
+def add_blocks(
+    sums: Summing,
+    rows: Interval,
     columns: Iterable[Interval],
-    load: Callable[[Interval], Block],
     scan: Scan,
     execution: Execution,
     each: Each,
 ) -> Iterator[int]:
-    """Read the blocks that are not in finished spans, ahead of their turn, and add them."""
+    """Read the blocks that are not in finished spans, ahead of their turn, and add them.
+
+    Yields the bytes of each.
+    """
+
+    def load(columns: Interval) -> Block:
+        block = scan.source.read(rows, columns)
+        return prepare(block, by_rows=scan.by_rows, zero=execution.zero_nonfinite)
+
     check = execution.interrupts.check
     careful = interruptible(each, check)
     for block in read_ahead(

@@ -45,6 +45,11 @@ class PeakMemory:
             self.bytes = max(now, self.bytes or 0)
         return self.bytes
 
+    def include(self, others_bytes: int | None) -> None:
+        """Take the peak of other processes into account."""
+        if others_bytes is not None and self.bytes is not None:
+            self.bytes = max(self.bytes, others_bytes)
+
     def __enter__(self) -> PeakMemory:
         if self.bytes is not None:
             self._thread = threading.Thread(target=self._watch, daemon=True)

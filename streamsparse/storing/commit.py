@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -176,7 +176,13 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
             yield temporary
 
 
-def check_output(target: Path, *, overwrite: bool, source_path: Path | None) -> None:
+def check_output(
+    target: Path,
+    *,
+    overwrite: bool,
+    source_path: Path | None,
+    refuse_foreign: Callable[[Path], None] | None = None,
+) -> None:
     """Refuse an output that would destroy something, before anything is read.
 
     Parameters
@@ -184,6 +190,7 @@ def check_output(target: Path, *, overwrite: bool, source_path: Path | None) -> 
     target : where the output is to be.
     overwrite : whether an earlier result there may be replaced.
     source_path : the local path that is read, None where it has none.
+    refuse_foreign : raises where what is at ``target`` is not to be replaced; None for results.
 
     Raises
     ------
@@ -196,7 +203,7 @@ def check_output(target: Path, *, overwrite: bool, source_path: Path | None) -> 
     if os.path.lexists(target):
         if not overwrite:
             raise _exists(target)
-        _refuse_foreign(target)
+        (refuse_foreign or _refuse_foreign)(target)
     elif not target.parent.is_dir():
         raise StoreError(f"{target} cannot be written: {target.parent} is not a directory")
 

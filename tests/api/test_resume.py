@@ -151,7 +151,7 @@ def test_resume__refuses_another_version(tmp_path, narrow, matrices, monkeypatch
     out = tmp_path / "Y.zarr"
     fail(matrices["dense"], "sketch", out)
     name = {"streamsparse": "__version__", "hash_version": "HASH_VERSION"}[what]
-    monkeypatch.setattr(f"streamsparse.api.running.{name}", 99)
+    monkeypatch.setattr(f"streamsparse.api.identity.{name}", 99)
     with pytest.raises(ss.CheckpointMismatchError, match=what):
         reduce(matrices["dense"], "sketch", out, resume=True)
 

@@ -13,7 +13,7 @@ ERRORS = sorted(
     (value for value in vars(ss).values() if isinstance(value, type)), key=lambda v: v.__name__
 )
 ERRORS = [value for value in ERRORS if issubclass(value, ss.StreamSparseError)]
-COMMANDS = ("reduce", "plan", "info", "certify", "transform", "demo", "doctor")
+COMMANDS = ("reduce", "plan", "merge", "info", "certify", "transform", "demo", "doctor")
 
 
 def raising(error):
@@ -98,6 +98,12 @@ def test_cli__our_warnings_are_one_line_on_stderr(run, monkeypatch):
         ["reduce", "X.zarr", "Y.zarr", "--m", "many"],
         ["reduce", "X.zarr", "Y.zarr", "--method", "magic"],
         ["plan", "X.zarr", "--feature-axis", "2"],
+        ["reduce", "X.zarr", "part", "--part", "0/3"],
+        ["reduce", "X.zarr", "part", "--part", "4/3"],
+        ["reduce", "X.zarr", "part", "--part", "third"],
+        ["reduce", "X.zarr", "part", "--part", "1/2", "--algorithm", "bss"],
+        ["reduce", "X.zarr", "Y.zarr", "--after", "first"],
+        ["merge", "Y.zarr"],
         ["certify", "X.zarr", "Y.zarr", "--exact", "--rows", "3"],
         ["demo", "--limit", "1"],
         ["info", "X.zarr", "--no-such-option"],
@@ -117,6 +123,7 @@ def test_cli__bad_usage_is_status_2(run, words):
         ("reduce", ss.sparsify),
         ("plan", ss.plan),
         ("certify", ss.certify),
+        ("merge", ss.merge),
         ("transform", ss.Result.transform),
         ("info", ss.open_source),
     ],
