@@ -119,7 +119,8 @@ def test_merge__has_the_bits_and_the_certificate_of_one_run(tmp_path, banded, fo
     file, method, options = RUNS[name]
     X = folder / file
     whole = ss.sparsify(X, method, out=tmp_path / "whole.zarr", progress=False, **options)
-    for count in sorted({1, 2, 3, min(7, whole.plan.stream.spans)}):
+    counts = {1, 2, 3, 7} if name in {"exact", "sketch in bands"} else {2, 7}
+    for count in sorted({min(count, whole.plan.stream.spans) for count in counts}):
         paths = sum_parts(X, method, count, tmp_path, **options)
         np.random.default_rng(count).shuffle(paths)
         out = tmp_path / f"Y{count}.zarr"
@@ -127,7 +128,7 @@ def test_merge__has_the_bits_and_the_certificate_of_one_run(tmp_path, banded, fo
         assert bits(merged) == bits(whole)
         assert bits(ss.load(out)) == bits(whole)
         # Where Y is not written the plan is still that of a run that writes.
-        if whole.plan.stream.bands == 1 and count == 3:
+        if whole.plan.stream.bands == 1 and count == 2:
             in_memory = ss.sparsify(X, method, progress=False, **options)
             assert bits(ss.merge(paths, progress=False)) == bits(in_memory)
     assert sorted(tmp_path.glob(".*")) == []
@@ -135,7 +136,9 @@ def test_merge__has_the_bits_and_the_certificate_of_one_run(tmp_path, banded, fo
 
 @pytest.mark.parametrize("options", [{"m": 40}, {"epsilon": 0.9, "target": "entries"}])
 @pytest.mark.parametrize("file", ["dense.zarr", "columns.zarr"])
-def test_merge__of_two_passes_has_the_bits_of_one_run(tmp_path, narrow, folder, file, options):
+def test_merge__of_two_passes_has_the_bits_of_one_run(
+    tmp_path, narrow, folder, monkeypatch, file, options
+):
     X = folder / file
     whole = ss.sparsify(X, "sample", out=tmp_path / "whole.zarr", progress=False, **options)
     first = ss.merge(sum_parts(X, "sample", 3, tmp_path, **options), tmp_path / "first")
@@ -149,6 +152,10 @@ def test_merge__of_two_passes_has_the_bits_of_one_run(tmp_path, narrow, folder, 
         ss.reduce_part(
             X, tmp_path / "p", "sample", part=(1, 2), after=whole_part(second, tmp_path), **options
         )
+
+    monkeypatch.setattr("streamsparse.api.part_set.blas_kernels", lambda: "another")
+    with pytest.raises(ss.PartMismatchError, match="other scores of columns"):
+        ss.merge(second, tmp_path / "Z.zarr")
 
 
 def whole_part(second, tmp_path):
