@@ -96,8 +96,9 @@ def _describe(rates: Rates) -> str:
 
 
 def _short(seconds: float) -> str:
-    """Return seconds with three digits, or whole ones."""
-    return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}"
+    """Return seconds with three digits or so."""
+    digits = 0 if seconds >= 100 else 1 if seconds >= 10 else 2
+    return f"{seconds:,.{digits}f}"
 
 
 def _heading(job: Job) -> str:
