@@ -25,7 +25,7 @@ import streamsparse as ss
 # n, d, columns of a chunk.
 SIZES = {
     "toy": (64, 1 << 18, 1 << 14),
-    "small": (512, 1 << 20, 1 << 14),
+    "small": (512, 1 << 19, 1 << 14),
     "large": (1_000, 1 << 22, 1 << 14),
 }
 METHODS = {"exact": {"method": "exact"}, "sketch": {"method": "sketch", "m": 1_024}}
