@@ -12,7 +12,7 @@ MOST_BYTES = 1_000_000
 MOST_CODE_CELLS = 9
 MOST_LINES_OF_A_FUNCTION = 5
 # Constants of the first code cell, and what they are in a test.
-TOY = {"MODULES": "30", "STRIDE": "16"}
+TOY = {"MODULES": "30", "STRIDE": "16", "FEATURES": "131072"}
 # A path of somebody's machine: the root of a home, temporary or system folder, or a drive letter.
 MACHINE_PATH = re.compile(
     r"(?<![\w.])/(?:home|root|tmp|usr|var|opt|work|mnt|srv|Users)/|\b[A-Z]:\\"
@@ -61,6 +61,8 @@ def pyplot():
 
 @each_notebook
 def test_notebook__runs_at_toy_size(path, pyplot, tmp_path, monkeypatch, capsys):
+    if any("from distributed import" in source_of(cell) for cell in code_cells(path)):
+        pytest.importorskip("distributed", reason="this notebook starts a cluster")
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
     for number, cell in enumerate(code_cells(path), start=1):
