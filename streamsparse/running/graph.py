@@ -20,8 +20,8 @@ from streamsparse.storing.records import count_bytes
 # A value that dask will compute.
 Lazy: TypeAlias = Any
 
-# Partial sums that are added by one task, unless two are more.
-_FOLD_BYTES = 64 << 20
+# Partial sums that are added by one task, unless two are more: all of them are in its worker.
+_FOLD_BYTES = 8 << 20
 
 
 class Feed(Protocol):

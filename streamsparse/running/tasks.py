@@ -70,14 +70,13 @@ class Reader:
     source: Source
     block_bytes: int
 
-    def blocks(self, rows: Interval, columns: Interval) -> Iterator[Block]:
-        """Yield the blocks of a range of whole units, in order."""
+    def cut(self, rows: Interval, columns: Interval) -> Iterator[Interval]:
+        """Yield the columns of the blocks to read of a range of whole units, in order."""
         if columns[0] >= columns[1]:
             return
         room = room_for_block()
         most = self.block_bytes if room is None else min(self.block_bytes, self._at_least(room))
-        for part in self.source.cut(rows, most, columns):
-            yield self.source.read(rows, part)
+        yield from self.source.cut(rows, most, columns)
 
     def _at_least(self, room: int) -> int:
         """Return ``room``, or what the narrowest block takes."""
@@ -104,16 +103,17 @@ def sum_spans(
     ``shared``: units that lie in them and elsewhere too, in order; those before ``inner`` first.
     """
 
-    def blocks() -> Iterator[Block]:
-        yield from (block for block in shared if block.columns[0] < inner[0])
-        for block in reader.blocks(work.rows, inner):
-            yield work.prepared(block)
-        yield from (block for block in shared if block.columns[0] >= inner[0])
-
     with one_blas_thread():
         sums = work.sums(spans)
-        for block in blocks():
-            sums.add(block, serially, serially)
+        for block in shared:
+            if block.columns[0] < inner[0]:
+                sums.add(block, serially, serially)
+        for columns in reader.cut(work.rows, inner):
+            # No name: what was read is let go before more is.
+            sums.add(work.prepared(reader.source.read(work.rows, columns)), serially, serially)
+        for block in shared:
+            if block.columns[0] >= inner[0]:
+                sums.add(block, serially, serially)
         sums.complete(serially)
         return sums.packed()
 
