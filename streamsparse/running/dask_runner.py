@@ -24,6 +24,7 @@ from streamsparse.running.spans import ARITY, cover
 from streamsparse.running.sums import Sums
 from streamsparse.running.tasks import Work
 from streamsparse.running.threads import read_ahead
+from streamsparse.running.worker import lanes
 from streamsparse.sources.base import Interval
 from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt_once
@@ -82,7 +83,7 @@ def band_graph(
         by_rows=scan.by_rows,
         zero_nonfinite=zero_nonfinite,
     )
-    return BandGraph.make(name, work, feed)
+    return BandGraph.make(name, work, feed, lanes=lanes())
 
 
 def _waves(

@@ -10,8 +10,17 @@ from typing import Any, Protocol, TypeAlias
 
 from dask.delayed import delayed
 
-from streamsparse.running.spans import Node
-from streamsparse.running.tasks import Reader, Work, add_chunks, fold, read_unit, sum_spans
+from streamsparse.running.recipes import Key, Recipes, Steps
+from streamsparse.running.spans import Node, span_count
+from streamsparse.running.tasks import (
+    Reader,
+    Work,
+    add_chunks,
+    fold,
+    read_unit,
+    sum_chunks,
+    sum_spans,
+)
 from streamsparse.sources.base import Interval, Source
 from streamsparse.sources.dask_array import DaskSource, Grid
 from streamsparse.sources.dask_sparse import DaskSparseSource
@@ -22,6 +31,8 @@ Lazy: TypeAlias = Any
 
 # Partial sums that are added by one task, unless two are more: all of them are in its worker.
 _FOLD_BYTES = 8 << 20
+# Chunks that are smaller are put together to blocks of about this.
+_STEP_BYTES = 8 << 20
 
 
 class Feed(Protocol):
@@ -43,6 +54,7 @@ class BandGraph:
     feed : where columns come from.
     rows, span_width, d : of the band, the spans and X.
     partial_bytes : of one partial sum.
+    lanes : tasks that can run at once.
     """
 
     name: str
@@ -52,9 +64,10 @@ class BandGraph:
     span_width: int
     d: int
     partial_bytes: int
+    lanes: int
 
     @classmethod
-    def make(cls, name: str, work: Work, feed: Feed) -> BandGraph:
+    def make(cls, name: str, work: Work, feed: Feed, *, lanes: int) -> BandGraph:
         """Return the graph of a band, nothing in it yet."""
         states = [accumulator.pack(accumulator.start()) for accumulator in work.made()]
         return cls(
@@ -65,7 +78,13 @@ class BandGraph:
             span_width=work.span_width,
             d=work.d,
             partial_bytes=max(1, count_bytes(states)),
+            lanes=lanes,
         )
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether all lanes have spans of their own to sum."""
+        return span_count(d=self.d, width=self.span_width) >= self.lanes
 
     def columns(self, spans: Interval) -> Interval:
         """Return the columns of some spans."""
@@ -124,7 +143,12 @@ class StoreFeed:
 
 
 class ChunkFeed:
-    """Chunks of the user's dask array, added to the sums of a span one after the other."""
+    """Chunks of the user's dask array.
+
+    Where a task can compute them itself it does, and has them one after the other: its spans take
+    the memory of a few chunks. Else dask computes them, and they are added to the sums of a span by
+    one task after the other; also where there are few spans, so that chunks come from many workers.
+    """
 
     def __init__(
         self, name: str, source: DaskSource | DaskSparseSource, *, block_bytes: int
@@ -134,9 +158,52 @@ class ChunkFeed:
         self._chunks = delayed(source.chunks, name=f"{name}-chunks", traverse=False)
         # What is the user's is optimised as theirs would be.
         self._lazy = source.array.to_delayed(optimize_graph=True)
+        layers = source.array.dask.layers.values()
+        is_annotated = any(layer.annotations for layer in layers)
+        self._recipes = Recipes(self._lazy, is_annotated=is_annotated)
 
     def sums(self, band: BandGraph, spans: Interval) -> Lazy:
         """Return the packed sums of some spans."""
+        by_itself = self._computed(band, spans) if band.is_fine else None
+        return self._chained(band, spans) if by_itself is None else by_itself
+
+    def _computed(self, band: BandGraph, spans: Interval) -> Lazy:
+        """Return sums whose chunks are computed by the task, None if some are left to dask.
+
+        Those on the edge of two spans are: they are computed once.
+        """
+        columns: list[Interval] = []
+        keys: list[list[Key]] = []
+        recipes: dict[Key, Any] = {}
+        given: dict[Key, Lazy] = {}
+        start, stop = band.columns(spans)
+        for step in self._source.cut(band.rows, self._step_bytes(band), (start, stop)):
+            columns.append((max(step[0], start), min(step[1], stop)))
+            keys.append([])
+            for position in self._grid.positions(band.rows, columns[-1]):
+                chunk = self._lazy[self._grid.stored(position)]
+                keys[-1].append(chunk.key)
+                edges = self._grid.columns[position[1] : position[1] + 2]
+                if edges[0] < start or edges[1] > stop:
+                    given[chunk.key] = chunk
+                elif (recipe := self._recipes.of(chunk.key)) is None:
+                    return None
+                else:
+                    recipes[chunk.key] = recipe
+        for recipe in recipes.values():
+            given.update((key, self._recipes.data(key)) for key in recipe.dependencies)
+        steps = Steps(columns, keys, recipes, list(given))
+        key = f"span-{_named(spans)}"
+        return band.task(sum_chunks, self._chunks, spans, steps, *given.values(), key=key)
+
+    def _step_bytes(self, band: BandGraph) -> int:
+        """Return how much to put into one block: small chunks together, large ones one by one."""
+        if self._source.nnz is not None:
+            return self._block_bytes
+        unit = self._source.unit[1] * (band.rows[1] - band.rows[0])
+        return min(self._block_bytes, max(_STEP_BYTES, unit * self._source.block_dtype.itemsize))
+
+    def _chained(self, band: BandGraph, spans: Interval) -> Lazy:
         rows, (start, stop) = band.rows, band.columns(spans)
         total: Lazy = None
         for first, last in self._source.cut(rows, self._block_bytes, (start, stop)):

@@ -7,7 +7,7 @@ returns is the same whoever runs it again. Kernels and BLAS have one thread.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from streamsparse.accumulators.base import Accumulator
 from streamsparse.kernels.parts import serially
 from streamsparse.running.local import MakeAccumulators
 from streamsparse.running.pieces import prepare
+from streamsparse.running.recipes import Steps
 from streamsparse.running.sums import Sums
 from streamsparse.running.threads import one_blas_thread
 from streamsparse.running.worker import room_for_block
@@ -25,7 +26,7 @@ from streamsparse.storing.records import Portable
 class Chunks(Protocol):
     """Chunks that somebody else has computed, put together to blocks of X."""
 
-    def join(self, rows: Interval, columns: Interval, chunks: list[Any]) -> Block:
+    def join(self, rows: Interval, columns: Interval, chunks: Iterable[Any]) -> Block:
         """Return a block made of the chunks that it touches, row by row of chunks."""
         ...
 
@@ -102,7 +103,6 @@ def sum_spans(
 
     ``shared``: units that lie in them and elsewhere too, in order; those before ``inner`` first.
     """
-
     with one_blas_thread():
         sums = work.sums(spans)
         for block in shared:
@@ -133,9 +133,22 @@ def add_chunks(
     """
     with one_blas_thread():
         sums = work.sums(spans) if before is None else copy.deepcopy(before)
-        sums.add(work.prepared(chunks.join(work.rows, columns, list(computed))), serially, serially)
+        sums.add(work.prepared(chunks.join(work.rows, columns, computed)), serially, serially)
         if not is_last:
             return sums
+        sums.complete(serially)
+        return sums.packed()
+
+
+def sum_chunks(
+    work: Work, chunks: Chunks, spans: Interval, steps: Steps, *given: Any
+) -> list[Portable]:
+    """Return the sums of some spans whose chunks are computed here, a step after the other."""
+    with one_blas_thread():
+        sums = work.sums(spans)
+        for columns, computed in steps.chunks(given):
+            # No name: a block is let go before the next chunk is computed.
+            sums.add(work.prepared(chunks.join(work.rows, columns, computed)), serially, serially)
         sums.complete(serially)
         return sums.packed()
 

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dask.base import get_scheduler
+from dask.local import get_sync
 from dask.sizeof import sizeof
 from scipy import sparse
 
 from streamsparse.running.sums import Sums
+from streamsparse.running.threads import available_threads
 from streamsparse.sources.base import DenseBlock, SparseBlock
 from streamsparse.storing.records import count_bytes
 
@@ -42,6 +45,18 @@ def room_for_block() -> int | None:
     return max(_LEAST_BYTES, int(free / (_COPIES * worker.state.nthreads)))
 
 
+def lanes() -> int:
+    """Return how many tasks the scheduler that dask picks now runs at once, about."""
+    get = _scheduler()
+    if get is get_sync:
+        return 1
+    # What a cluster's client computes with is a method of it.
+    client: Any = getattr(get, "__self__", None)
+    if hasattr(client, "nthreads"):
+        return max(1, int(sum(client.nthreads().values())))
+    return available_threads()
+
+
 def _resident_bytes() -> int | None:
     """Return the memory of this process as a worker counts it."""
     try:
@@ -52,6 +67,7 @@ def _resident_bytes() -> int | None:
 
 
 # Typed here, where dask does not.
+_scheduler: Callable[[], Any] = get_scheduler
 _register: Callable[[type], Callable[[Callable[[Any], int]], object]] = sizeof.register
 
 
