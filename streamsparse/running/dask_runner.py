@@ -33,6 +33,8 @@ from streamsparse.sources.reading import attempt_once
 _WAVE_SECONDS = 30.0
 # It is computed with those before it too where a chunk lies in both: one in so many at most.
 _UNITS_PER_WAVE = 8
+# Nor should it leave lanes idle for long while it ends.
+_TASKS_PER_LANE = 4
 # Partial sums come back together and are held here: not more than this.
 _WAVE_BYTES = 512 << 20
 
@@ -83,7 +85,8 @@ def band_graph(
         by_rows=scan.by_rows,
         zero_nonfinite=zero_nonfinite,
     )
-    return BandGraph.make(name, work, feed, lanes=lanes())
+    column_bytes = scan.column_bytes(rows)
+    return BandGraph.make(name, work, feed, lanes=lanes(), column_bytes=column_bytes)
 
 
 def _waves(
@@ -91,7 +94,11 @@ def _waves(
 ) -> Iterator[int]:
     """Have wave after wave computed, take in what comes back, and yield the bytes it stands for."""
     spans, d = scan.stream.spans, scan.source.shape[1]
-    fewest = max(ARITY, -(-_UNITS_PER_WAVE * scan.source.unit[1] // scan.stream.span_width))
+    tasks = max(ARITY, _TASKS_PER_LANE * graph.lanes)
+    fewest = max(
+        tasks * graph.spans_per_task,
+        -(-_UNITS_PER_WAVE * scan.source.unit[1] // scan.stream.span_width),
+    )
     most_nodes = max(1, _WAVE_BYTES // graph.partial_bytes)
     count = fewest
     while sums.span < spans:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 from dask.delayed import delayed
 
 from streamsparse.running.recipes import Key, Recipes, Steps
-from streamsparse.running.spans import Node, span_count
+from streamsparse.running.spans import ARITY, Node, span_count
 from streamsparse.running.tasks import (
     Reader,
     Work,
@@ -29,10 +29,24 @@ from streamsparse.storing.records import count_bytes
 # A value that dask will compute.
 Lazy: TypeAlias = Any
 
+# Of X, for one task where its spans are small; and tasks for every lane, at least.
+_TASK_BYTES = 64 << 20
+_TASKS = 4
 # Partial sums that are added by one task, unless two are more: all of them are in its worker.
 _FOLD_BYTES = 8 << 20
 # Chunks that are smaller are put together to blocks of about this.
 _STEP_BYTES = 8 << 20
+
+
+def spans_per_task(*, spans: int, span_bytes: float, lanes: int) -> int:
+    """Return how many spans a task sums: a power of 16, so that its sum is a node of the tree.
+
+    More than one only where that is still little work, and every lane has several tasks.
+    """
+    count = 1
+    while count * ARITY * span_bytes <= _TASK_BYTES and spans >= _TASKS * lanes * count * ARITY:
+        count *= ARITY
+    return count
 
 
 class Feed(Protocol):
@@ -55,6 +69,7 @@ class BandGraph:
     rows, span_width, d : of the band, the spans and X.
     partial_bytes : of one partial sum.
     lanes : tasks that can run at once.
+    spans_per_task : summed by one task at most, a power of 16.
     """
 
     name: str
@@ -65,10 +80,13 @@ class BandGraph:
     d: int
     partial_bytes: int
     lanes: int
+    spans_per_task: int
 
     @classmethod
-    def make(cls, name: str, work: Work, feed: Feed, *, lanes: int) -> BandGraph:
-        """Return the graph of a band, nothing in it yet."""
+    def make(
+        cls, name: str, work: Work, feed: Feed, *, lanes: int, column_bytes: float
+    ) -> BandGraph:
+        """Return the graph of a band, nothing in it yet; ``column_bytes``: of one column of it."""
         states = [accumulator.pack(accumulator.start()) for accumulator in work.made()]
         return cls(
             name=name,
@@ -79,6 +97,11 @@ class BandGraph:
             d=work.d,
             partial_bytes=max(1, count_bytes(states)),
             lanes=lanes,
+            spans_per_task=spans_per_task(
+                spans=span_count(d=work.d, width=work.span_width),
+                span_bytes=work.span_width * column_bytes,
+                lanes=lanes,
+            ),
         )
 
     @property
@@ -92,10 +115,9 @@ class BandGraph:
 
     def node(self, node: Node) -> Lazy:
         """Return the packed sums of a node of the merge tree, folded left to right."""
-        children = node.children()
-        if not children:
+        if node.spans[1] - node.spans[0] <= self.spans_per_task:
             return self.feed.sums(self, node.spans)
-        total, *later = [self.node(child) for child in children]
+        total, *later = [self.node(child) for child in node.children()]
         at_once = max(1, _FOLD_BYTES // self.partial_bytes)
         for number, first in enumerate(range(0, len(later), at_once)):
             more = later[first : first + at_once]
