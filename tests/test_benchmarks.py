@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+# They start clusters, and some let scikit-learn compete.
+NEEDS = {"bench_dask": ("distributed", "sklearn"), "bench_workers_memory": ("distributed",)}
 FOLDER = ROOT / "scripts" / "benchmarks"
 SCRIPTS = sorted(FOLDER.glob("bench_*.py"))
 KEYS = {
@@ -40,7 +42,8 @@ def run(script, *arguments):
         capture_output=True,
         text=True,
         env=environment,
-        timeout=120,
+        # A cluster for each contender takes its time.
+        timeout=600,
     )
 
 
@@ -53,7 +56,9 @@ def marked(script):
 @pytest.mark.slow
 @pytest.mark.parametrize("script", list(map(marked, SCRIPTS)))
 def test_benchmark__toy_run_prints_json_lines_and_a_table(script):
-    if script.stem == "bench_memory" and not Path("/proc/self/status").exists():
+    for package in NEEDS.get(script.stem, ()):
+        pytest.importorskip(package)
+    if script.stem in {"bench_memory", *NEEDS} and not Path("/proc/self/status").exists():
         pytest.skip("anonymous memory is read from /proc")
     done = run(script, "--size", "toy")
     assert done.returncode == 0, done.stderr

@@ -46,6 +46,7 @@ HOMES = {
         "sources/dask_sparse.py",
         "running/graph.py",
         "running/dask_runner.py",
+        "running/recipes.py",
         "running/worker.py",
         "api/lazy.py",
         "api/lazy_arrays.py",

@@ -131,7 +131,7 @@ def peak_of_child(command: list[str]) -> tuple[int, float, str]:
     cannot hide from it.
     """
     started, peak = time.perf_counter(), 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment()) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as child:
         status = Path(f"/proc/{child.pid}/status")
         while child.poll() is None:
             peak = max(peak, _anonymous_bytes(status))
@@ -152,7 +152,7 @@ def _anonymous_bytes(status: Path) -> int:
     return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:"))
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     root = str(Path(streamsparse.__file__).parent.parent)
     return os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
 

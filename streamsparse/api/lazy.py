@@ -5,9 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import dataclass, replace
-from typing import Any
-
-from dask.delayed import delayed
 
 from streamsparse.api.identity import Identity, Policies
 from streamsparse.api.outcome import result_of
@@ -17,7 +14,7 @@ from streamsparse.methods.base import Job, Request
 from streamsparse.methods.run import run_plan
 from streamsparse.result import Result
 from streamsparse.running.facts import Facts
-from streamsparse.running.graph import BandGraph, Lazy, feed_of
+from streamsparse.running.graph import BandGraph, Lazy, constant, feed_of, key_of, task
 from streamsparse.running.local import Execution, Scan
 from streamsparse.running.memory import PeakMemory
 from streamsparse.running.plan import Plan
@@ -108,18 +105,19 @@ def lazy_result(source: Source, request: Request, policies: Policies) -> Lazy:
     _check_plan(plan, is_lazy=source.is_lazy)
     source.verify()
     identity = Identity(source, plan, policies)
-    name = f"streamsparse-{digest_of(identity.digest(), 'lazy')[:16]}"
+    name = digest_of(identity.digest(), "lazy")[:16]
     bare = DescribedSource(source) if source.is_lazy else source
     job = LazyJob(bare, plan, policies.nonfinite == "zero", identity.fingerprint)
-    lazy_job = delayed(job, name=f"{name}-job", traverse=False)
+    lazy_job = constant("job", name, job)
     feed = feed_of(name, source, block_bytes=plan.stream.block_bytes)
-    graph = BandGraph.make(f"{name}-pass-0", job.work(), feed)
-    passes = [graph.total(plan.stream.spans)]
+    column_bytes = Facts.of(source).used_bytes / plan.d
+    graph = BandGraph.make(f"{name}-0", job.work(), feed, column_bytes=column_bytes)
+    passes = [graph.total()]
     while len(passes) < plan.scans:
-        here = f"{name}-pass-{len(passes)}"
-        work = _call(LazyJob.work, lazy_job, *passes, key=f"{here}-work")
-        passes.append(replace(graph, name=here, work=work).total(plan.stream.spans))
-    return _call(LazyJob.result, lazy_job, *passes, key=f"{name}-result")
+        here = f"{name}-{len(passes)}"
+        work = task(LazyJob.work, lazy_job, *passes, key=key_of("work", here))
+        passes.append(replace(graph, name=here, work=work).total())
+    return task(LazyJob.result, lazy_job, *passes, key=key_of("result", name))
 
 
 def _check_plan(plan: Plan, *, is_lazy: bool) -> None:
@@ -133,7 +131,3 @@ def _check_plan(plan: Plan, *, is_lazy: bool) -> None:
         )
     if why is not None:
         raise ParameterError(f"compute=False makes a graph before anything is known of X: {why}")
-
-
-def _call(function: Any, *arguments: Any, key: str) -> Lazy:
-    return delayed(function, pure=False, traverse=False)(*arguments, dask_key_name=key)

@@ -16,7 +16,7 @@ from streamsparse.accumulators.sketch import SketchAccumulator
 from streamsparse.checks import check_count
 from streamsparse.errors import UnsupportedInputError
 from streamsparse.running.graph import BandGraph, ChunkFeed, Lazy
-from streamsparse.running.spans import span_count, span_width
+from streamsparse.running.spans import span_width
 from streamsparse.running.tasks import Work, found_of
 from streamsparse.sketching.row_map import RowMap
 from streamsparse.sketching.run_hash import HASH_VERSION, SparseSign
@@ -54,6 +54,7 @@ def lazy_sketch(
 
     name = _name(x, "sketch", m, s, seed, feature_axis, zero_nonfinite)
     feed, parts = _feed(name, x, chunks), []
+    itemsize = chunks.block_dtype.itemsize
     for k, rows in enumerate(pairwise(chunks.grid.rows.tolist())):
         if rows[0] == rows[1]:
             continue
@@ -65,8 +66,9 @@ def lazy_sketch(
             by_rows=True,
             zero_nonfinite=zero_nonfinite,
         )
-        graph = BandGraph.make(f"{name}-rows-{k}", work, feed)
-        parts.append(_array(graph, finish_sketch, row_map, shape=(rows[1] - rows[0], m)))
+        height = rows[1] - rows[0]
+        graph = BandGraph.make(f"{name}-{k}", work, feed, column_bytes=height * itemsize)
+        parts.append(_array(graph, finish_sketch, row_map, shape=(height, m)))
     return _concatenate(parts)
 
 
@@ -96,7 +98,8 @@ def lazy_gram(x: Any, *, feature_axis: int, zero_nonfinite: bool) -> da.Array:
         by_rows=False,
         zero_nonfinite=zero_nonfinite,
     )
-    graph = BandGraph.make(name, work, _feed(name, x, chunks))
+    feed, column_bytes = _feed(name, x, chunks), n * block_dtype.itemsize
+    graph = BandGraph.make(name, work, feed, column_bytes=column_bytes)
     return _array(graph, finish_gram, shape=(n, n))
 
 
@@ -109,14 +112,13 @@ def _array(
     graph: BandGraph, finish: Callable[..., Array], *arguments: Any, shape: tuple[int, int]
 ) -> da.Array:
     """Return ``finish(work, *arguments, sums of all spans)`` as an array of one chunk."""
-    total = graph.total(span_count(d=graph.d, width=graph.span_width))
-    value: Lazy = graph.task(finish, *arguments, total, key="finish")
+    value: Lazy = graph.task("finish", call=(finish, *arguments, graph.total()))
     return _from_delayed(value, shape=shape, dtype=np.float64)
 
 
 def _name(x: Any, *what: Any) -> str:
     """Return the beginning of the keys: the same for the same values, as dask wants it."""
-    return f"streamsparse-{digest_of(__version__, HASH_VERSION, x.name, *what)[:16]}"
+    return digest_of(__version__, HASH_VERSION, x.name, *what)[:16]
 
 
 def _chunks_of(x: Any, *, feature_axis: int) -> DenseChunks | SparseChunks:
@@ -133,11 +135,10 @@ def _chunks_of(x: Any, *, feature_axis: int) -> DenseChunks | SparseChunks:
 
 def _feed(name: str, x: da.Array, chunks: DenseChunks | SparseChunks) -> ChunkFeed:
     """Return the chunks of an array: dense ones by blocks, sparse ones, of any weight, singly."""
-    block_bytes = _BLOCK_BYTES if isinstance(chunks, DenseChunks) else 0
-    itemsize = chunks.block_dtype.itemsize
+    is_dense, itemsize = isinstance(chunks, DenseChunks), chunks.block_dtype.itemsize
 
-    def cut(rows: Interval, columns: Interval) -> Iterator[Interval]:
-        most = block_bytes // ((rows[1] - rows[0]) * itemsize)
-        return intervals_from_edges(edges_of(chunks.grid.columns, columns), most)
+    def cut(rows: Interval, columns: Interval, most: int) -> Iterator[Interval]:
+        width = most // ((rows[1] - rows[0]) * itemsize) if is_dense else 0
+        return intervals_from_edges(edges_of(chunks.grid.columns, columns), width)
 
-    return ChunkFeed(name, x, chunks, cut)
+    return ChunkFeed(name, x, chunks, cut, block_bytes=_BLOCK_BYTES)

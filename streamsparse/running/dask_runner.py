@@ -9,31 +9,34 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from dask import base
 
+from streamsparse.errors import RunInterrupted
 from streamsparse.kernels.parts import serially
 from streamsparse.running.checkpoint import Place
 from streamsparse.running.graph import BandGraph, Feed, Lazy, feed_of
 from streamsparse.running.local import Execution, Found, Scan, fill
-from streamsparse.running.spans import ARITY, cover
+from streamsparse.running.spans import ARITY, Node, cover
 from streamsparse.running.sums import Sums
 from streamsparse.running.tasks import Work
 from streamsparse.sources.base import Interval
 from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt_once
 
-# A wave should take about so long: what a lost cluster costs, and the time between checkpoints.
+# A wave should take at least so long: what a lost cluster costs, and the time between checkpoints.
 _WAVE_SECONDS = 30.0
 # It is computed with those before it too where a chunk lies in both: one in so many at most.
 _UNITS_PER_WAVE = 8
-# Partial sums come back together and are held here: not more than this.
+# Where the sums of a wave are made in this process they are held together: not more than this.
 _WAVE_BYTES = 512 << 20
+# Longer waves are worth it if this many times as much is done in a second: workers were idle.
+_GAIN = 1.25
 
 _compute: Callable[..., tuple[Any, ...]] = base.compute
 _persist: Callable[..., tuple[Any, ...]] = base.persist
@@ -52,22 +55,22 @@ class DaskWorkers:
 
     def run_bands(self, scan: Scan, execution: Execution) -> Iterator[tuple[Interval, Found]]:
         """Stream X through fresh accumulators on the workers; yield (band, what was found)."""
-        name = f"streamsparse-{digest_of(self.identity, scan.number)[:16]}"
+        name = digest_of(self.identity, scan.number)[:16]
         feed = feed_of(name, scan.source, block_bytes=scan.stream.block_bytes)
         for position, rows in enumerate(scan.bands()):
             made = scan.accumulators(rows)
             sums = scan.sums(made, remembers=False)
             graph = band_graph(
-                f"{name}-band-{position}",
+                f"{name}-{position}",
                 scan,
                 rows,
                 feed,
                 zero_nonfinite=execution.zero_nonfinite,
             )
-            waves = partial(_waves, sums, graph, scan, execution, scan.column_bytes(rows))
+            waves = _Waves(sums, graph, scan, execution)
             place = Place(scan.number, position)
             with execution.interrupts.deferred():
-                fill(sums, waves, place, execution, serially, scan.column_bytes(rows))
+                fill(sums, waves.run, place, execution, serially, scan.column_bytes(rows))
             yield rows, sums.results(made)
 
 
@@ -83,63 +86,135 @@ def band_graph(
         by_rows=scan.by_rows,
         zero_nonfinite=zero_nonfinite,
     )
-    return BandGraph.make(name, work, feed)
+    return BandGraph.make(name, work, feed, column_bytes=scan.column_bytes(rows))
 
 
-def _waves(
-    sums: Sums, graph: BandGraph, scan: Scan, execution: Execution, column_bytes: float
-) -> Iterator[int]:
-    """Have wave after wave computed, take in what comes back, and yield the bytes it stands for."""
-    spans, d = scan.stream.spans, scan.source.shape[1]
-    fewest = max(ARITY, -(-_UNITS_PER_WAVE * scan.source.unit[1] // scan.stream.span_width))
-    most_nodes = max(1, _WAVE_BYTES // graph.partial_bytes)
-    count = fewest
-    while sums.span < spans:
-        first, began = sums.first_column, time.monotonic()
-        stop = wave_stop(sums.span, count, spans=spans, most_nodes=most_nodes)
-        nodes = cover(sums.span, stop)
-        lazy = [graph.node(node) for node in nodes]
-        doing = f"summing spans {sums.span:,} to {stop:,} of {scan.source.name} with dask"
-        computed = _result(doing, lazy, execution)
-        for node, packed in zip(nodes, computed, strict=True):
-            sums.take(node, packed, serially)
-        yield int((min(sums.first_column, d) - first) * column_bytes)
-        seconds = max(1e-3, time.monotonic() - began)
-        count = max(fewest, int(count * min(ARITY, _WAVE_SECONDS / seconds)))
+@dataclass(slots=True)
+class Pace:
+    """How many spans the next wave has: ever more, until waves take a while and nobody is idle.
+
+    Nothing is known of who computes. Where a longer wave gets more done in a second there were
+    workers without work.
+    """
+
+    count: int
+    best_rate: float = 0.0
+
+    def note(self, spans: int, seconds: float) -> None:
+        """Learn from a wave of ``spans``, ``seconds`` after the one before it."""
+        seconds = max(seconds, 1e-3)
+        rate, factor = spans / seconds, 1.0
+        if seconds < _WAVE_SECONDS:
+            factor = min(ARITY, _WAVE_SECONDS / seconds)
+        elif rate > _GAIN * self.best_rate:
+            factor = 4.0
+        self.best_rate = max(self.best_rate, rate)
+        self.count = int(self.count * factor)
 
 
-def wave_stop(start: int, count: int, *, spans: int, most_nodes: int) -> int:
+def wave_stop(start: int, count: int, *, spans: int, most_nodes: int | None) -> int:
     """Return where a wave of about ``count`` spans ends: on the edge of a group, or of all."""
     stop = max(start + ARITY, start + count)
     stop = spans if stop >= spans else stop // ARITY * ARITY
     return cover(start, stop)[:most_nodes][-1].spans[1]
 
 
-def _result(doing: str, lazy: list[Lazy], execution: Execution) -> tuple[Any, ...]:
-    """Return what dask computes, on this thread: dask has other pools for other threads.
+@dataclass(slots=True)
+class _Wave:
+    """Nodes of the merge tree that dask has begun; those that this process computes are ready."""
 
-    Raises
-    ------
-    StoreError : if the cluster is lost, or gives up.
-    RunInterrupted : where a signal arrives; nothing is summed here meanwhile.
-    """
-    with execution.interrupts.heard_at_once():
-        return attempt_once(doing, lambda: _compute(*_shown(lazy, execution)))
+    nodes: list[Node]
+    begun: list[Lazy]
+
+    @property
+    def stop(self) -> int:
+        """The first span that is not in it."""
+        return self.nodes[-1].spans[1]
+
+    @property
+    def futures(self) -> list[Any]:
+        """What a cluster has promised; nothing where no cluster computes."""
+        distributed: Any = sys.modules.get("distributed")
+        return [] if distributed is None else list(distributed.client.futures_of(self.begun))
 
 
-def _shown(lazy: list[Lazy], execution: Execution) -> list[Lazy]:
-    """Return what to wait for; in a notebook under the bar of distributed, if it is computing it.
+class _Waves:
+    """Has one wave after another computed, and adds what comes back to the sums of a band."""
 
-    That one knows the tasks under way and those to come.
-    """
-    distributed: Any = sys.modules.get("distributed")
-    if distributed is None or not execution.progress.is_in_notebook:
-        return lazy
-    begun = list(_persist(*lazy))
-    # Without ipywidgets it has none, and without a cluster there are no futures.
+    def __init__(self, sums: Sums, graph: BandGraph, scan: Scan, execution: Execution) -> None:
+        self._sums, self._graph, self._execution = sums, graph, execution
+        self._name, self._spans = scan.source.name, scan.stream.spans
+        self._column_bytes = scan.column_bytes(graph.rows)
+        units = _UNITS_PER_WAVE * scan.source.unit[1]
+        self._pace = Pace(max(ARITY, -(-units // scan.stream.span_width)))
+        self._most_nodes: int | None = max(1, _WAVE_BYTES // graph.partial_bytes)
+        self._begun: deque[_Wave] = deque()
+
+    def run(self) -> Iterator[int]:
+        """Yield the bytes that each node stands for.
+
+        A cluster has the next wave before the last one has ended.
+        """
+        last = time.monotonic()
+        try:
+            while self._sums.span < self._spans:
+                started = self._sums.span
+                if not self._begun:
+                    self._begin(started)
+                wave = self._begun[0]
+                if wave.futures:
+                    # What a cluster holds comes one by one.
+                    self._most_nodes = None
+                    self._begin(wave.stop)
+                yield from self._take(wave)
+                self._begun.popleft()
+                now = time.monotonic()
+                self._pace.note(self._sums.span - started, now - last)
+                last = now
+        except RunInterrupted:
+            for future in (future for wave in self._begun for future in wave.futures):
+                future.cancel()
+            raise
+
+    def _begin(self, start: int) -> None:
+        """Have the spans from ``start`` on computed, if there are any and nobody does yet."""
+        if start == self._spans or len(self._begun) > 1:
+            return
+        stop = wave_stop(start, self._pace.count, spans=self._spans, most_nodes=self._most_nodes)
+        nodes = cover(start, stop)
+        lazy = [self._graph.node(node) for node in nodes]
+        self._begun.append(_Wave(nodes, list(self._done(_persist, lazy, (start, stop)))))
+
+    def _take(self, wave: _Wave) -> Iterator[int]:
+        if self._execution.progress.is_in_notebook:
+            _show_bar(wave.futures)
+        for node, begun in zip(wave.nodes, wave.begun, strict=True):
+            (packed,) = self._done(_compute, [begun], node.spans)
+            self._sums.take(node, packed, serially)
+            start, stop = self._graph.columns(node.spans)
+            yield int((stop - start) * self._column_bytes)
+
+    def _done(
+        self, action: Callable[..., tuple[Any, ...]], lazy: list[Lazy], spans: Interval
+    ) -> tuple[Any, ...]:
+        """Let dask do something on this thread: it has other pools for other threads.
+
+        Raises
+        ------
+        StoreError : if the cluster is lost, or gives up.
+        RunInterrupted : where a signal arrives; nothing is summed here meanwhile.
+        """
+        doing = f"summing spans {spans[0]:,} to {spans[1]:,} of {self._name} with dask"
+        with self._execution.interrupts.heard_at_once():
+            return attempt_once(doing, lambda: action(*lazy))
+
+
+def _show_bar(futures: list[Any]) -> None:
+    """Show the bar of distributed, which knows the tasks under way and those to come."""
+    # Without ipywidgets it has none.
     with suppress(ImportError):
-        if distributed.client.futures_of(begun):
+        if futures:
             from IPython.display import display  # noqa: PLC0415 - this is a notebook
 
-            display(distributed.progress(begun, notebook=True))
-    return begun
+            distributed: Any = sys.modules["distributed"]
+            display(distributed.progress(futures, notebook=True))

@@ -7,7 +7,7 @@ returns is the same whoever runs it again. Kernels and BLAS have one thread.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from streamsparse.accumulators.base import Accumulator
 from streamsparse.kernels.parts import serially
 from streamsparse.running.local import MakeAccumulators
 from streamsparse.running.pieces import prepare
+from streamsparse.running.recipes import Steps
 from streamsparse.running.spans import Node
 from streamsparse.running.sums import Sums
 from streamsparse.running.threads import one_blas_thread
@@ -26,7 +27,7 @@ from streamsparse.storing.records import Portable
 class Chunks(Protocol):
     """Chunks that somebody else has computed, put together to blocks of X."""
 
-    def join(self, rows: Interval, columns: Interval, chunks: list[Any]) -> Block:
+    def join(self, rows: Interval, columns: Interval, chunks: Iterable[Any]) -> Block:
         """Return a block made of the chunks that it touches, row by row of chunks."""
         ...
 
@@ -71,14 +72,13 @@ class Reader:
     source: Source
     block_bytes: int
 
-    def blocks(self, rows: Interval, columns: Interval) -> Iterator[Block]:
-        """Yield the blocks of a range of whole units, in order."""
+    def cut(self, rows: Interval, columns: Interval) -> Iterator[Interval]:
+        """Yield the columns of the blocks to read of a range of whole units, in order."""
         if columns[0] >= columns[1]:
             return
         room = room_for_block()
         most = self.block_bytes if room is None else min(self.block_bytes, self._at_least(room))
-        for part in self.source.cut(rows, most, columns):
-            yield self.source.read(rows, part)
+        yield from self.source.cut(rows, most, columns)
 
     def _at_least(self, room: int) -> int:
         """Return ``room``, or what the narrowest block takes."""
@@ -104,17 +104,17 @@ def sum_spans(
 
     ``shared``: units that lie in them and elsewhere too, in order; those before ``inner`` first.
     """
-
-    def blocks() -> Iterator[Block]:
-        yield from (block for block in shared if block.columns[0] < inner[0])
-        for block in reader.blocks(work.rows, inner):
-            yield work.prepared(block)
-        yield from (block for block in shared if block.columns[0] >= inner[0])
-
     with one_blas_thread():
         sums = work.sums(spans)
-        for block in blocks():
-            sums.add(block, serially, serially)
+        for block in shared:
+            if block.columns[0] < inner[0]:
+                sums.add(block, serially, serially)
+        for columns in reader.cut(work.rows, inner):
+            # No name: what was read is let go before more is.
+            sums.add(work.prepared(reader.source.read(work.rows, columns)), serially, serially)
+        for block in shared:
+            if block.columns[0] >= inner[0]:
+                sums.add(block, serially, serially)
         sums.complete(serially)
         return sums.packed()
 
@@ -134,9 +134,22 @@ def add_chunks(
     """
     with one_blas_thread():
         sums = work.sums(spans) if before is None else copy.deepcopy(before)
-        sums.add(work.prepared(chunks.join(work.rows, columns, list(computed))), serially, serially)
+        sums.add(work.prepared(chunks.join(work.rows, columns, computed)), serially, serially)
         if not is_last:
             return sums
+        sums.complete(serially)
+        return sums.packed()
+
+
+def sum_chunks(
+    work: Work, chunks: Chunks, spans: Interval, steps: Steps, *given: Any
+) -> list[Portable]:
+    """Return the sums of some spans whose chunks are computed here, a step after the other."""
+    with one_blas_thread():
+        sums = work.sums(spans)
+        for columns, computed in steps.chunks(given):
+            # No name: a block is let go before the next chunk is computed.
+            sums.add(work.prepared(chunks.join(work.rows, columns, computed)), serially, serially)
         sums.complete(serially)
         return sums.packed()
 

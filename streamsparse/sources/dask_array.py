@@ -145,20 +145,34 @@ class DenseChunks:
     def join(self, rows: Interval, columns: Interval, chunks: Iterable[Any]) -> DenseBlock:
         """Return a block made of the chunks that it touches, in the order of ``positions``.
 
+        A block of one chunk is that chunk, not a copy, where that can be.
+
         Raises
         ------
         BadStructureError, UnsupportedInputError : for a chunk that is not what was announced.
         """
         grid = self.grid
+        positions = grid.positions(rows, columns)
+        pairs = zip(positions, chunks, strict=True)
+        X_chunks: Iterator[Array] = (self._checked(at, chunk) for at, chunk in pairs)
+        if len(positions) == 1:
+            (X_chunk,) = X_chunks
+            i, j = positions[0]
+            if overlap(grid.rows, i, rows) == rows and self._is_usable(X_chunk, rows):
+                return DenseBlock(rows, columns, X_chunk, columns[0] - int(grid.columns[j]))
+            X_chunks = iter([X_chunk])
         shape = (rows[1] - rows[0], columns[1] - columns[0])
         X_block = np.empty(shape, self.block_dtype, order="F" if grid.is_transposed else "C")
-        for position, chunk in zip(grid.positions(rows, columns), chunks, strict=True):
-            self._place(X_block, rows, columns, position, chunk)
+        for (i, j), X_chunk in zip(positions, X_chunks, strict=True):
+            (i0, i1), (j0, j1) = overlap(grid.rows, i, rows), overlap(grid.columns, j, columns)
+            row, column = int(grid.rows[i]), int(grid.columns[j])
+            X_block[i0 - rows[0] : i1 - rows[0], j0 - columns[0] : j1 - columns[0]] = X_chunk[
+                i0 - row : i1 - row, j0 - column : j1 - column
+            ]
         return DenseBlock(rows, columns, X_block)
 
-    def _place(
-        self, X_block: Array, rows: Interval, columns: Interval, at: tuple[int, int], chunk: Any
-    ) -> None:
+    def _checked(self, at: tuple[int, int], chunk: Any) -> Array:
+        """Return one chunk as part of X, its memory shared."""
         grid = self.grid
         grid.check(at, chunk)
         if not isinstance(chunk, np.ndarray) or isinstance(chunk, np.ma.MaskedArray):
@@ -166,13 +180,21 @@ class DenseChunks:
                 f"a chunk of {grid.name} is a {type(chunk).__name__}, not the NumPy array that "
                 f"the dask array announces; give the dask array the right meta"
             )
-        X_chunk = np.asarray(chunk).T if grid.is_transposed else np.asarray(chunk)
-        i0, i1 = overlap(grid.rows, at[0], rows)
-        j0, j1 = overlap(grid.columns, at[1], columns)
-        row, column = int(grid.rows[at[0]]), int(grid.columns[at[1]])
-        X_block[i0 - rows[0] : i1 - rows[0], j0 - columns[0] : j1 - columns[0]] = X_chunk[
-            i0 - row : i1 - row, j0 - column : j1 - column
-        ]
+        return np.asarray(chunk).T if grid.is_transposed else np.asarray(chunk)
+
+    def _is_usable(self, X_chunk: Array, rows: Interval) -> bool:
+        """Return whether a chunk of all these rows is such as blocks are.
+
+        One that cannot be written to would have kernels compiled once more.
+        """
+        flags = X_chunk.flags
+        return (
+            X_chunk.shape[0] == rows[1] - rows[0]
+            and X_chunk.dtype == self.block_dtype
+            and (flags.c_contiguous or flags.f_contiguous)
+            and flags.writeable
+            and flags.aligned
+        )
 
 
 class DaskSource(DenseSource):

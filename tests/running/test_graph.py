@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse
 from dask._task_spec import convert_legacy_graph
 from dask.core import toposort
+from dask.utils import key_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.picker import ColumnPicker
 from streamsparse.accumulators.rules import PriorityRule
 from streamsparse.accumulators.sketch import SketchAccumulator
-from streamsparse.running.graph import BandGraph, StoreFeed, feed_of
+from streamsparse.running.graph import BandGraph, StoreFeed, feed_of, key_of, spans_per_task
 from streamsparse.running.pieces import prepare
 from streamsparse.running.spans import cover
 from streamsparse.running.sums import Sums
@@ -76,7 +77,9 @@ def made_by(names, d, dtype):
 
 def graph_of(source, *, span, block_bytes=1 << 20, accumulators=light, by_rows=True, rows=None):
     work = Work(accumulators, rows or (0, source.shape[0]), span, source.shape[1], by_rows, False)
-    return BandGraph.make("band", work, feed_of("pass", source, block_bytes=block_bytes))
+    feed = feed_of("pass", source, block_bytes=block_bytes)
+    column_bytes = source.shape[0] * source.block_dtype.itemsize
+    return BandGraph.make("band", work, feed, column_bytes=column_bytes)
 
 
 def expected_of(source, graph):
@@ -280,6 +283,31 @@ def test_keys__say_what_they_hold():
     (node,) = cover(0, 16)
     keys = set(graph_of(source, span=64).node(node).__dask_graph__())
     # Units of 90 on all edges of spans of 64 but 0 and, where the matrix ends, 1,000.
-    edges = {f"band-unit-{64 * span // 90}" for span in range(1, 16)}
-    spans = {f"band-span-{span}" for span in range(16)}
-    assert keys == {"band-work", "pass-reader", "band-fold-0-16-0"} | edges | spans
+    edges = {f"streamsparse-unit-band-{64 * span // 90}" for span in range(1, 16)}
+    spans = {f"streamsparse-span-band-{span}-{span + 1}" for span in range(16)}
+    shared = {"streamsparse-work-band", "streamsparse-reader-pass"}
+    assert keys == shared | {"streamsparse-fold-band-0-16-0"} | edges | spans
+
+
+def test_keys__put_tasks_of_one_kind_into_one_group_of_a_cluster():
+    # Or it gives all of them to the worker that has what they share.
+    for kind in ("span", "unit", "fold", "work", "reader"):
+        assert key_split(key_of(kind, "3e6a7dc1b878b8da-0", 7, 8)) == f"streamsparse-{kind}"
+
+
+@pytest.mark.parametrize(
+    ("spans", "span_bytes", "count"),
+    [(4096, 1 << 17, 16), (4096, 1 << 23, 1), (1023, 1, 1), (1024, 1, 16), (1 << 16, 1, 256)],
+)
+def test_spans_per_task__is_a_node_of_the_tree_and_leaves_many_tasks(spans, span_bytes, count):
+    assert spans_per_task(spans=spans, span_bytes=span_bytes) == count
+
+
+def test_node__of_small_spans_is_one_task():
+    source = Units(strategies.integer_matrix(N, 16 * 1024, "int16"), 90)
+    graph = graph_of(source, span=16)
+    assert graph.spans_per_task == 16
+    assert_same(run_waves(graph, [16, 100, 1024]), expected_of(source, graph))
+    (node,) = cover(0, 240)
+    spans = [key for key in graph.node(node).__dask_graph__() if "-span-" in key]
+    assert len(spans) == 15
