@@ -274,12 +274,14 @@ def test_sparsify__refuses_a_second_writer(tmp_path, matrices):
 def test_sparsify__refuses_a_source_that_was_written_to_meanwhile(tmp_path, matrices):
     path, out = tmp_path / "x.npy", tmp_path / "Y.zarr"
     np.save(path, matrices["dense"])
+    content = path.read_bytes()
 
     class Writing(Failing):
         def read(self, rows, columns):
             if not self.reads:
-                # The same values, but nobody can know that.
-                np.save(path, matrices["dense"])
+                # The same values, but nobody can know that. In place: others read meanwhile.
+                with path.open("r+b") as file:
+                    file.write(content)
             return super().read(rows, columns)
 
     with pytest.raises(ss.SourceChangedError, match="was written to"):
