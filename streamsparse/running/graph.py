@@ -182,7 +182,7 @@ class ChunkFeed:
 
     Where a task can compute them itself it does, and has them one after the other: its spans take
     the memory of a few chunks. Else dask computes them, and they are added to the sums of a span by
-    one task after the other; also where there are few spans, so that chunks come from many workers.
+    one task after the other.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class ChunkFeed:
 
     def sums(self, band: BandGraph, spans: Interval) -> Lazy:
         """Return the packed sums of some spans."""
-        by_itself = self._computed(band, spans) if band.spans >= ARITY else None
+        by_itself = self._computed(band, spans)
         return self._chained(band, spans) if by_itself is None else by_itself
 
     def _computed(self, band: BandGraph, spans: Interval) -> Lazy:
