@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from dask import base
+from dask.delayed import delayed
 
 from streamsparse.errors import RunInterrupted
 from streamsparse.kernels.parts import serially
 from streamsparse.running.checkpoint import Place
-from streamsparse.running.graph import BandGraph, Feed, Lazy, feed_of
+from streamsparse.running.graph import BandGraph, Lazy, feed_of
 from streamsparse.running.local import Execution, Found, Scan, fill
 from streamsparse.running.spans import ARITY, Node, cover
 from streamsparse.running.sums import Sums
 from streamsparse.running.tasks import Work
+from streamsparse.running.worker import Lanes, futures_of, lanes_of
 from streamsparse.sources.base import Interval
 from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt_once
@@ -35,6 +37,8 @@ _WAVE_SECONDS = 30.0
 _UNITS_PER_WAVE = 8
 # Where the sums of a wave are made in this process they are held together: not more than this.
 _WAVE_BYTES = 512 << 20
+# Nor should it leave workers idle for long while it ends.
+_TASKS_PER_LANE = 2
 # Longer waves are worth it if this many times as much is done in a second: workers were idle.
 _GAIN = 1.25
 
@@ -57,44 +61,45 @@ class DaskWorkers:
         """Stream X through fresh accumulators on the workers; yield (band, what was found)."""
         name = digest_of(self.identity, scan.number)[:16]
         feed = feed_of(name, scan.source, block_bytes=scan.stream.block_bytes)
+        lanes = _lanes()
         for position, rows in enumerate(scan.bands()):
             made = scan.accumulators(rows)
             sums = scan.sums(made, remembers=False)
-            graph = band_graph(
-                f"{name}-{position}",
-                scan,
-                rows,
-                feed,
+            work = Work(
+                accumulators=scan.accumulators,
+                rows=rows,
+                span_width=scan.stream.span_width,
+                d=scan.source.shape[1],
+                by_rows=scan.by_rows,
                 zero_nonfinite=execution.zero_nonfinite,
             )
-            waves = _Waves(sums, graph, scan, execution)
+            graph = BandGraph.make(
+                f"{name}-{position}",
+                work,
+                feed,
+                column_bytes=scan.column_bytes(rows),
+                lanes=lanes,
+            )
+            waves = _Waves(sums, graph, scan, execution, lanes)
             place = Place(scan.number, position)
             with execution.interrupts.deferred():
                 fill(sums, waves.run, place, execution, serially, scan.column_bytes(rows))
             yield rows, sums.results(made)
 
 
-def band_graph(
-    name: str, scan: Scan, rows: Interval, feed: Feed, *, zero_nonfinite: bool
-) -> BandGraph:
-    """Return the tasks that sum one band of a pass."""
-    work = Work(
-        accumulators=scan.accumulators,
-        rows=rows,
-        span_width=scan.stream.span_width,
-        d=scan.source.shape[1],
-        by_rows=scan.by_rows,
-        zero_nonfinite=zero_nonfinite,
-    )
-    return BandGraph.make(name, work, feed, column_bytes=scan.column_bytes(rows))
+def _lanes() -> Lanes | None:
+    """Return who computes, if a cluster does: nothing is looked for, dask is asked for a value."""
+    if "distributed" not in sys.modules:
+        return None
+    nothing = delayed(None, name="streamsparse-nothing")
+    return lanes_of(list(attempt_once("reaching the cluster", lambda: _persist(nothing))))
 
 
 @dataclass(slots=True)
 class Pace:
     """How many spans the next wave has: ever more, until waves take a while and nobody is idle.
 
-    Nothing is known of who computes. Where a longer wave gets more done in a second there were
-    workers without work.
+    Where a longer wave gets more done in a second there were workers without work.
     """
 
     count: int
@@ -134,20 +139,28 @@ class _Wave:
     @property
     def futures(self) -> list[Any]:
         """What a cluster has promised; nothing where no cluster computes."""
-        distributed: Any = sys.modules.get("distributed")
-        return [] if distributed is None else list(distributed.client.futures_of(self.begun))
+        return futures_of(self.begun)
 
 
 class _Waves:
     """Has one wave after another computed, and adds what comes back to the sums of a band."""
 
-    def __init__(self, sums: Sums, graph: BandGraph, scan: Scan, execution: Execution) -> None:
+    def __init__(
+        self,
+        sums: Sums,
+        graph: BandGraph,
+        scan: Scan,
+        execution: Execution,
+        lanes: Lanes | None,
+    ) -> None:
         self._sums, self._graph, self._execution = sums, graph, execution
         self._name, self._spans = scan.source.name, scan.stream.spans
         self._column_bytes = scan.column_bytes(graph.rows)
-        units = _UNITS_PER_WAVE * scan.source.unit[1]
-        self._pace = Pace(max(ARITY, -(-units // scan.stream.span_width)))
-        self._most_nodes: int | None = max(1, _WAVE_BYTES // graph.partial_bytes)
+        units = -(-_UNITS_PER_WAVE * scan.source.unit[1] // scan.stream.span_width)
+        tasks = _TASKS_PER_LANE * (0 if lanes is None else lanes.count)
+        self._pace = Pace(max(ARITY, units, tasks * graph.spans_per_task))
+        # What a cluster holds comes one by one.
+        self._most_nodes = None if lanes else max(1, _WAVE_BYTES // graph.partial_bytes)
         self._begun: deque[_Wave] = deque()
 
     def run(self) -> Iterator[int]:
@@ -163,8 +176,6 @@ class _Waves:
                     self._begin(started)
                 wave = self._begun[0]
                 if wave.futures:
-                    # What a cluster holds comes one by one.
-                    self._most_nodes = None
                     self._begin(wave.stop)
                 yield from self._take(wave)
                 self._begun.popleft()
@@ -188,9 +199,11 @@ class _Waves:
     def _take(self, wave: _Wave) -> Iterator[int]:
         if self._execution.progress.is_in_notebook:
             _show_bar(wave.futures)
-        for node, begun in zip(wave.nodes, wave.begun, strict=True):
-            (packed,) = self._done(_compute, [begun], node.spans)
+        for node in wave.nodes:
+            # What is taken need not be kept there.
+            (packed,) = self._done(_compute, [wave.begun.pop(0)], node.spans)
             self._sums.take(node, packed, serially)
+            del packed
             start, stop = self._graph.columns(node.spans)
             yield int((stop - start) * self._column_bytes)
 

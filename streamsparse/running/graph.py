@@ -24,6 +24,7 @@ from streamsparse.running.tasks import (
     sum_chunks,
     sum_spans,
 )
+from streamsparse.running.worker import Lanes
 from streamsparse.sources.base import Interval, Source
 from streamsparse.sources.dask_array import DaskSource, DenseChunks
 from streamsparse.sources.dask_sparse import DaskSparseSource, SparseChunks
@@ -37,6 +38,10 @@ Cut: TypeAlias = Callable[[Interval, Interval, int], Iterator[Interval]]
 # Of X, for one task where its spans are small; and so many tasks at least.
 _TASK_BYTES = 64 << 20
 _TASKS = 64
+# Of the memory of a lane: one of several partial sums that may be there beside what it sums.
+_PARTIAL_SHARE = 0.01
+# Of the time of all lanes.
+_BUSY = 0.75
 # Partial sums that are added by one task, unless two are more: all of them are in its worker.
 _FOLD_BYTES = 8 << 20
 # Chunks that are smaller are put together to blocks of about this.
@@ -59,15 +64,24 @@ def task(function: Any, *arguments: Any, key: str, **settings: Any) -> Lazy:
     return made(*arguments, dask_key_name=key, **settings)
 
 
-def spans_per_task(*, spans: int, span_bytes: float) -> int:
+def spans_per_task(
+    *, spans: int, span_bytes: float, partial_bytes: int, lanes: Lanes | None
+) -> int:
     """Return how many spans a task sums: a power of 16, so that its sum is a node of the tree.
 
-    More than one only where that is still little work, and there are many tasks.
+    More than one where that is still little work, and there are many tasks. Also where a few
+    partial sums, which wait on a worker for their neighbours while it goes on, are much for its
+    memory: a task that sums many spans adds them up as it goes. Not if lanes would be idle long.
     """
     count = 1
     while count * ARITY * span_bytes <= _TASK_BYTES and spans >= _TASKS * count * ARITY:
         count *= ARITY
-    return count
+    if count > 1 or lanes is None or lanes.memory_bytes is None:
+        return count
+    rounds = -(-spans // (ARITY * lanes.count))
+    is_busy = spans >= _BUSY * rounds * ARITY * lanes.count
+    is_large = partial_bytes > _PARTIAL_SHARE * lanes.memory_bytes
+    return ARITY if is_large and is_busy else 1
 
 
 class Feed(Protocol):
@@ -102,11 +116,21 @@ class BandGraph:
     spans_per_task: int
 
     @classmethod
-    def make(cls, name: str, work: Work, feed: Feed, *, column_bytes: float) -> BandGraph:
-        """Return the graph of a band, nothing in it yet; ``column_bytes``: of one column of it."""
+    def make(
+        cls,
+        name: str,
+        work: Work,
+        feed: Feed,
+        *,
+        column_bytes: float,
+        lanes: Lanes | None = None,
+    ) -> BandGraph:
+        """Return the graph of a band, nothing in it yet.
+
+        ``column_bytes``: of one column of it. ``lanes``: who will compute it, if that is known.
+        """
         states = [accumulator.pack(accumulator.start()) for accumulator in work.made()]
-        spans = span_count(d=work.d, width=work.span_width)
-        span_bytes = work.span_width * column_bytes
+        partial_bytes = max(1, count_bytes(states))
         return cls(
             name=name,
             work=constant("work", name, work),
@@ -114,8 +138,13 @@ class BandGraph:
             rows=work.rows,
             span_width=work.span_width,
             d=work.d,
-            partial_bytes=max(1, count_bytes(states)),
-            spans_per_task=spans_per_task(spans=spans, span_bytes=span_bytes),
+            partial_bytes=partial_bytes,
+            spans_per_task=spans_per_task(
+                spans=span_count(d=work.d, width=work.span_width),
+                span_bytes=work.span_width * column_bytes,
+                partial_bytes=partial_bytes,
+                lanes=lanes,
+            ),
         )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,43 @@ def room_for_block() -> int | None:
         return None
     free = _SHARE_OF_LIMIT * limit - resident
     return max(_LEAST_BYTES, int(free / (_COPIES * worker.state.nthreads)))
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """What a cluster can run at once, about.
+
+    Attributes
+    ----------
+    count : tasks.
+    memory_bytes : for each of them, None where there is no limit.
+    """
+
+    count: int
+    memory_bytes: int | None
+
+
+def lanes_of(values: list[Any]) -> Lanes | None:
+    """Return what computes values that dask has begun, from whom it has promised them by.
+
+    None where nobody has: then they were computed by this machine. Workers that come later are not
+    counted.
+    """
+    futures = futures_of(values)
+    if not futures:
+        return None
+    client = futures[0].client
+    # A few of the workers, where there are many.
+    known = client.scheduler_info()["workers"].values()
+    limits = [worker["memory_limit"] // worker["nthreads"] for worker in known]
+    count = sum(client.nthreads().values())
+    return Lanes(max(1, int(count)), min(filter(None, limits), default=None))
+
+
+def futures_of(values: list[Any]) -> list[Any]:
+    """Return what a cluster has promised of values that dask has begun."""
+    distributed: Any = sys.modules.get("distributed")
+    return [] if distributed is None else list(distributed.client.futures_of(values))
 
 
 def _resident_bytes() -> int | None:

@@ -30,6 +30,7 @@ from streamsparse.running.pieces import prepare
 from streamsparse.running.spans import cover
 from streamsparse.running.sums import Sums
 from streamsparse.running.tasks import Work
+from streamsparse.running.worker import Lanes
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.array import ArraySource
 from streamsparse.sources.base import DenseBlock, SparseBlock
@@ -295,12 +296,32 @@ def test_keys__put_tasks_of_one_kind_into_one_group_of_a_cluster():
         assert key_split(key_of(kind, "3e6a7dc1b878b8da-0", 7, 8)) == f"streamsparse-{kind}"
 
 
+MIB = 1 << 20
+
+
 @pytest.mark.parametrize(
-    ("spans", "span_bytes", "count"),
-    [(4096, 1 << 17, 16), (4096, 1 << 23, 1), (1023, 1, 1), (1024, 1, 16), (1 << 16, 1, 256)],
+    ("spans", "span_bytes", "partial_bytes", "lanes", "count"),
+    [
+        # Little work in a span, and many of them.
+        (4096, 1 << 17, 1, None, 16),
+        (4096, 1 << 23, 1, None, 1),
+        (1023, 1, 1, None, 1),
+        (1024, 1, 1, None, 16),
+        (1 << 16, 1, 1, None, 256),
+        # Partial sums that are much for a worker, unless lanes would be idle.
+        (62, 128 * MIB, 13 * MIB, None, 1),
+        (62, 128 * MIB, 13 * MIB, Lanes(2, None), 1),
+        (62, 128 * MIB, 13 * MIB, Lanes(2, 512 * MIB), 16),
+        (62, 128 * MIB, 13 * MIB, Lanes(2, 2048 * MIB), 1),
+        (20, 128 * MIB, 13 * MIB, Lanes(2, 512 * MIB), 1),
+        (62, 128 * MIB, 13 * MIB, Lanes(8, 512 * MIB), 1),
+    ],
 )
-def test_spans_per_task__is_a_node_of_the_tree_and_leaves_many_tasks(spans, span_bytes, count):
-    assert spans_per_task(spans=spans, span_bytes=span_bytes) == count
+def test_spans_per_task__follows_work_and_memory(spans, span_bytes, partial_bytes, lanes, count):
+    found = spans_per_task(
+        spans=spans, span_bytes=span_bytes, partial_bytes=partial_bytes, lanes=lanes
+    )
+    assert found == count
 
 
 def test_node__of_small_spans_is_one_task():
