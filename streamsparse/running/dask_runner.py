@@ -34,7 +34,7 @@ _WAVE_SECONDS = 30.0
 # It is computed with those before it too where a chunk lies in both: one in so many at most.
 _UNITS_PER_WAVE = 8
 # Nor should it leave lanes idle for long while it ends.
-_TASKS_PER_LANE = 4
+_ROUNDS_PER_WAVE = 2
 # Partial sums come back together and are held here: not more than this.
 _WAVE_BYTES = 512 << 20
 
@@ -54,7 +54,7 @@ class DaskWorkers:
 
     def run_bands(self, scan: Scan, execution: Execution) -> Iterator[tuple[Interval, Found]]:
         """Stream X through fresh accumulators on the workers; yield (band, what was found)."""
-        name = f"streamsparse-{digest_of(self.identity, scan.number)[:16]}"
+        name = digest_of(self.identity, scan.number)[:16]
         feed = feed_of(name, scan.source, block_bytes=scan.stream.block_bytes)
         for position, rows in enumerate(scan.bands()):
             made = scan.accumulators(rows)
@@ -94,9 +94,11 @@ def _waves(
 ) -> Iterator[int]:
     """Have wave after wave computed, take in what comes back, and yield the bytes it stands for."""
     spans, d = scan.stream.spans, scan.source.shape[1]
-    tasks = max(ARITY, _TASKS_PER_LANE * graph.lanes)
+    # A task for every lane.
+    round_spans = graph.lanes.count * graph.spans_per_task
     fewest = max(
-        tasks * graph.spans_per_task,
+        ARITY,
+        _ROUNDS_PER_WAVE * round_spans,
         -(-_UNITS_PER_WAVE * scan.source.unit[1] // scan.stream.span_width),
     )
     most_nodes = max(1, _WAVE_BYTES // graph.partial_bytes)
@@ -113,6 +115,7 @@ def _waves(
         yield int((min(sums.first_column, d) - first) * column_bytes)
         seconds = max(1e-3, time.monotonic() - began)
         count = max(fewest, int(count * min(ARITY, _WAVE_SECONDS / seconds)))
+        count -= count % round_spans
 
 
 def wave_stop(start: int, count: int, *, spans: int, most_nodes: int) -> int:

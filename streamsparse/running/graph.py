@@ -21,6 +21,7 @@ from streamsparse.running.tasks import (
     sum_chunks,
     sum_spans,
 )
+from streamsparse.running.worker import Lanes
 from streamsparse.sources.base import Interval, Source
 from streamsparse.sources.dask_array import DaskSource, Grid
 from streamsparse.sources.dask_sparse import DaskSparseSource
@@ -32,21 +33,34 @@ Lazy: TypeAlias = Any
 # Of X, for one task where its spans are small; and tasks for every lane, at least.
 _TASK_BYTES = 64 << 20
 _TASKS = 4
+# Of the memory of a lane: one of several partial sums that may be there beside what it sums.
+_PARTIAL_SHARE = 0.01
+# Of the time of all lanes.
+_BUSY = 0.75
 # Partial sums that are added by one task, unless two are more: all of them are in its worker.
 _FOLD_BYTES = 8 << 20
 # Chunks that are smaller are put together to blocks of about this.
 _STEP_BYTES = 8 << 20
 
 
-def spans_per_task(*, spans: int, span_bytes: float, lanes: int) -> int:
+def spans_per_task(*, spans: int, span_bytes: float, partial_bytes: int, lanes: Lanes) -> int:
     """Return how many spans a task sums: a power of 16, so that its sum is a node of the tree.
 
-    More than one only where that is still little work, and every lane has several tasks.
+    More than one where that is still little work, and every lane has several tasks. Also where a
+    few partial sums, which wait on a worker for their neighbours while it goes on, are much for its
+    memory: a task that sums many spans adds them up as it goes. Not if lanes would be idle long.
     """
     count = 1
-    while count * ARITY * span_bytes <= _TASK_BYTES and spans >= _TASKS * lanes * count * ARITY:
+    while (
+        count * ARITY * span_bytes <= _TASK_BYTES and spans >= _TASKS * lanes.count * count * ARITY
+    ):
         count *= ARITY
-    return count
+    if count > 1 or lanes.memory_bytes is None:
+        return count
+    rounds = -(-spans // (ARITY * lanes.count))
+    is_busy = spans >= _BUSY * rounds * ARITY * lanes.count
+    is_large = partial_bytes > _PARTIAL_SHARE * lanes.memory_bytes
+    return ARITY if is_large and is_busy else 1
 
 
 class Feed(Protocol):
@@ -63,12 +77,12 @@ class BandGraph:
 
     Attributes
     ----------
-    name : begins the key of every task: what they compute, of what, in which band.
+    name : in the key of every task: what they compute, of what, in which band.
     work : what all of them share, a :class:`Work` that may be computed itself.
     feed : where columns come from.
     rows, span_width, d : of the band, the spans and X.
     partial_bytes : of one partial sum.
-    lanes : tasks that can run at once.
+    lanes : what runs tasks.
     spans_per_task : summed by one task at most, a power of 16.
     """
 
@@ -79,27 +93,29 @@ class BandGraph:
     span_width: int
     d: int
     partial_bytes: int
-    lanes: int
+    lanes: Lanes
     spans_per_task: int
 
     @classmethod
     def make(
-        cls, name: str, work: Work, feed: Feed, *, lanes: int, column_bytes: float
+        cls, name: str, work: Work, feed: Feed, *, lanes: Lanes, column_bytes: float
     ) -> BandGraph:
         """Return the graph of a band, nothing in it yet; ``column_bytes``: of one column of it."""
         states = [accumulator.pack(accumulator.start()) for accumulator in work.made()]
+        partial_bytes = max(1, count_bytes(states))
         return cls(
             name=name,
-            work=delayed(work, name=f"{name}-work", traverse=False),
+            work=delayed(work, name=_key(name, "work"), traverse=False),
             feed=feed,
             rows=work.rows,
             span_width=work.span_width,
             d=work.d,
-            partial_bytes=max(1, count_bytes(states)),
+            partial_bytes=partial_bytes,
             lanes=lanes,
             spans_per_task=spans_per_task(
                 spans=span_count(d=work.d, width=work.span_width),
                 span_bytes=work.span_width * column_bytes,
+                partial_bytes=partial_bytes,
                 lanes=lanes,
             ),
         )
@@ -107,7 +123,7 @@ class BandGraph:
     @property
     def is_fine(self) -> bool:
         """Whether all lanes have spans of their own to sum."""
-        return span_count(d=self.d, width=self.span_width) >= self.lanes
+        return span_count(d=self.d, width=self.span_width) >= self.lanes.count
 
     def columns(self, spans: Interval) -> Interval:
         """Return the columns of some spans."""
@@ -127,7 +143,7 @@ class BandGraph:
     def task(self, function: Any, *arguments: Any, key: str, **settings: Any) -> Lazy:
         """Return ``function(work, *arguments)`` as a task."""
         made = delayed(function, pure=False, traverse=False)
-        return made(self.work, *arguments, dask_key_name=f"{self.name}-{key}", **settings)
+        return made(self.work, *arguments, dask_key_name=_key(self.name, key), **settings)
 
 
 class StoreFeed:
@@ -139,7 +155,7 @@ class StoreFeed:
     def __init__(self, name: str, source: Source, *, block_bytes: int) -> None:
         self._name = name
         self._reader = Reader(source, block_bytes)
-        self._shared_reader = delayed(self._reader, name=f"{name}-reader", traverse=False)
+        self._shared_reader = delayed(self._reader, name=_key(name, "reader"), traverse=False)
         self._d = source.shape[1]
         self._unit = min(source.unit[1], self._d)
 
@@ -177,7 +193,7 @@ class ChunkFeed:
     ) -> None:
         self._source, self._block_bytes = source, block_bytes
         self._grid: Grid = source.chunks.grid
-        self._chunks = delayed(source.chunks, name=f"{name}-chunks", traverse=False)
+        self._chunks = delayed(source.chunks, name=_key(name, "chunks"), traverse=False)
         # What is the user's is optimised as theirs would be.
         self._lazy = source.array.to_delayed(optimize_graph=True)
         layers = source.array.dask.layers.values()
@@ -249,6 +265,16 @@ def feed_of(name: str, source: Source, *, block_bytes: int) -> Feed:
     if isinstance(source, DaskSource | DaskSparseSource):
         return ChunkFeed(name, source, block_bytes=block_bytes)
     return StoreFeed(name, source, block_bytes=block_bytes)
+
+
+def _key(name: str, what: str) -> str:
+    """Return the key of a task, its kind first.
+
+    By that dask groups tasks, and a group that needs little is handed out in order, as workers have
+    time, so that what comes first is done first, and few partial sums wait for their neighbours.
+    """
+    kind, _, which = what.partition("-")
+    return f"streamsparse-{kind}-{name}" + (f"-{which}" if which else "")
 
 
 def _named(spans: Interval) -> str:

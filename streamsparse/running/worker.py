@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,34 @@ def room_for_block() -> int | None:
     return max(_LEAST_BYTES, int(free / (_COPIES * worker.state.nthreads)))
 
 
-def lanes() -> int:
-    """Return how many tasks the scheduler that dask picks now runs at once, about."""
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """What the scheduler that dask picks can run at once, about.
+
+    Attributes
+    ----------
+    count : tasks.
+    memory_bytes : for each, None where there is no limit.
+    """
+
+    count: int
+    memory_bytes: int | None
+
+
+def lanes() -> Lanes:
+    """Return what runs tasks now; workers that come later are not counted."""
     get = _scheduler()
     if get is get_sync:
-        return 1
+        return Lanes(1, None)
     # What a cluster's client computes with is a method of it.
     client: Any = getattr(get, "__self__", None)
-    if hasattr(client, "nthreads"):
-        return max(1, int(sum(client.nthreads().values())))
-    return available_threads()
+    if not hasattr(client, "scheduler_info"):
+        return Lanes(available_threads(), None)
+    # A few of them, where there are many.
+    known = client.scheduler_info()["workers"].values()
+    limits = [worker["memory_limit"] // worker["nthreads"] for worker in known]
+    count = sum(client.nthreads().values())
+    return Lanes(max(1, int(count)), min(filter(None, limits), default=None))
 
 
 def _resident_bytes() -> int | None:
