@@ -10,7 +10,9 @@ FOLDER = Path(__file__).parent.parent.parent / "scripts" / "faults"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("script", "kinds"), [("kill", 3), ("disk", 4), ("interrupt", 1), ("workers", 4)])
+@pytest.mark.parametrize(
+    ("script", "kinds"), [("kill", 3), ("disk", 4), ("interrupt", 1), ("workers", 4)]
+)
 def test_faults__leave_the_bits_as_they_are(script, kinds):
     # In a process of its own: it forks.
     command = [sys.executable, FOLDER / f"{script}.py", "--small"]
