@@ -47,14 +47,6 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
 LOST_WITHIN_SECONDS = 30.0
 
 
-# A task may lose many workers, a local cluster keeps one that dies often, a job without any ends.
-_PATIENT = {
-    "distributed.deploy.lost-worker-timeout": "1h",
-    "distributed.scheduler.allowed-failures": 1000,
-    "distributed.scheduler.no-workers-timeout": "60s",
-}
-
-
 class Slow:
     """A store whose reads take a while, and are written down in a file."""
 
@@ -141,58 +133,64 @@ class Killer:
         self._thread.join()
 
     def _work(self) -> None:
-        while not self._stop.wait(self._rng.uniform(3.0, 8.0)):
-            # Nannies do not start again a worker that dies while it starts.
+        while not self._stop.wait(self._rng.uniform(1.0, 5.0)):
+            # It takes a worker longer than that to start and to load what it needs.
             there = [
                 nanny.pid
                 for nanny in self._cluster.workers.values()
                 if nanny.worker_address in self._cluster.scheduler.workers
             ]
-            if there:
+            if len(there) > 1:
                 with suppress(ProcessLookupError):
                     os.kill(self._rng.choice(there), signal.SIGKILL)
                     self.kills += 1
 
 
 def of_workers(folder: Path, trials: int, seconds: float) -> Tally:
-    """Kill a random worker every few seconds of each job."""
-    tally, expected = (
-        Tally("SIGKILL of a random worker every 3 to 8 s of a job"),
-        expected_of(folder),
-    )
-    kills, took = 0, []
-    with (
-        dask.config.set(_PATIENT),
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=":0",
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        for trial in range(trials):
-            kind, (method, options) = KINDS[trial % 3], METHODS[trial // 3 % 3]
-            client.wait_for_workers(2)
-            source = source_of(folder, kind, seconds)
+    """Kill a random worker of two every few seconds of each job."""
+    tally, expected = Tally("SIGKILL of a random worker every few seconds"), expected_of(folder)
+    kills, took = 0, [0.0]
+    for trial in range(trials):
+        kind, (method, options) = KINDS[trial % 3], METHODS[trial // 3 % 3]
+        source, result = source_of(folder, kind, seconds), None
+        with _many_deaths(), _local_cluster() as cluster, distributed.Client(cluster):
             began = time.monotonic()
             with Killer(cluster, trial) as killer:
                 try:
                     result = ss.sparsify(source, method, runner="dask", progress=False, **options)
                 except Exception as error:
                     print(f"{kind}, {method}: {type(error).__name__}: {error}", file=sys.stderr)
-                    tally.add("crashes")
-                    continue
-                finally:
-                    kills += killer.kills
             took.append(time.monotonic() - began)
+            kills += killer.kills
+        if result is None:
+            tally.add("crashes")
+        else:
             is_same = everything(result) == expected[kind, method]
             tally.add("survived" if is_same else "silent")
-    tally.note = f"{SPANS} spans, {kills} kills"
-    if took:
-        tally.note += f", jobs of {min(took):.0f} to {max(took):.0f} s"
+    tally.note = f"{SPANS} spans, {kills} kills, jobs of up to {max(took):.0f} s"
     return tally
+
+
+def _many_deaths() -> Any:
+    """Have dask bear what is done here, and say so where it no longer does."""
+    return dask.config.set(
+        {
+            "distributed.scheduler.allowed-failures": 1000,
+            "distributed.scheduler.no-workers-timeout": "60s",
+            # A local cluster gives up a worker that is not there so long after a death.
+            "distributed.deploy.lost-worker-timeout": "1h",
+        }
+    )
+
+
+def _local_cluster() -> distributed.LocalCluster:
+    return distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=":0",
+        silence_logs=logging.CRITICAL,
+    )
 
 
 # --- duplicates
