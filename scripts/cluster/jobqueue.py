@@ -21,26 +21,16 @@ def main() -> None:
     parser.add_argument("out", help="where Y goes, on storage of the client")
     parser.add_argument("--m", type=int, default=4096)
     parser.add_argument("--workers", type=int, default=64)
-    parser.add_argument("--queue", default=None)
+    parser.add_argument("--queue")
     parser.add_argument("--walltime", default="01:00:00")
     options = parser.parse_args()
-    # 8 workers of one thread in a job, 4 GiB for each: twice what a task may take.
-    cluster = SLURMCluster(
-        cores=8, processes=8, memory="32 GiB", queue=options.queue, walltime=options.walltime
-    )
-    with cluster, Client(cluster):
+    X, out, m, memory = options.source, options.out, options.m, "2 GiB"
+    job = {"queue": options.queue, "walltime": options.walltime}
+    # 8 workers of one thread in a job, 4 GiB for each: twice `memory`, which bounds every process.
+    with SLURMCluster(cores=8, processes=8, memory="32 GiB", **job) as cluster, Client(cluster):
         # Slurm starts jobs when it can; whoever is there begins, whoever ends is replaced.
         cluster.adapt(minimum=min(8, options.workers), maximum=options.workers)
-        result = ss.sparsify(
-            options.source,
-            "sketch",
-            m=options.m,
-            memory="2 GiB",  # bounds the client, and each worker: not all of them together
-            out=options.out,
-            resume=True,
-            runner="dask",
-        )
-    print(result)
+        print(ss.sparsify(X, "sketch", m=m, memory=memory, out=out, resume=True, runner="dask"))
 
 
 if __name__ == "__main__":

@@ -21,29 +21,14 @@ def main() -> None:
     parser.add_argument("--memory", default="2 GiB", help="for each process")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    # One thread per worker: a task has one. `memory` bounds every process for itself, the client
-    # and each worker; a worker that dask allows less than that reads smaller blocks.
+    X, out, m, memory = options.source, options.out, options.m, options.memory
+    # A task has one thread. dask computes with the current Client; `out` is written here.
     with (
-        LocalCluster(
-            n_workers=options.workers,
-            threads_per_worker=1,
-            memory_limit=options.memory,
-            dashboard_address=":0",
-        ) as cluster,
+        LocalCluster(options.workers, threads_per_worker=1, memory_limit=memory) as cluster,
         Client(cluster),
     ):
-        # The current Client is what dask computes with. `out` is written by this process, with the
-        # sums that came back kept beside it; `resume` may always be said.
-        result = ss.sparsify(
-            options.source,
-            options.method,
-            m=options.m,
-            memory=options.memory,
-            out=options.out,
-            resume=True,
-            runner="dask",
-        )
-    print(result)
+        method = options.method
+        print(ss.sparsify(X, method, m=m, memory=memory, out=out, resume=True, runner="dask"))
 
 
 if __name__ == "__main__":

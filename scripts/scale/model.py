@@ -1,8 +1,9 @@
 """How long a pass takes on W workers: a simulation of the very tasks that the dask runner makes.
 
 Nothing here runs dask or reads data. Tasks, tree and waves come from the package itself
-(``BandGraph``, ``StoreFeed``, ``cover``, ``wave_stop``, ``MergeTree``); what a task costs comes
-from :class:`Rates`.
+(``BandGraph``, ``StoreFeed``, ``Pace``, ``wave_stop``, ``cover``, ``MergeTree``); what a task costs
+comes from :class:`Rates`. One cluster is simulated from the first task to the last: the client
+gives it a wave while the one before is under way, and fetches what is done node by node.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from typing import Any
 
 from streamsparse.kernels.parts import serially
 from streamsparse.running import dask_runner
-from streamsparse.running.graph import BandGraph, StoreFeed
-from streamsparse.running.spans import ARITY, MergeTree, cover, span_count
+from streamsparse.running.graph import BandGraph, StoreFeed, spans_per_task
+from streamsparse.running.spans import ARITY, MergeTree, Node, cover, span_count
 from streamsparse.running.tasks import read_unit, sum_spans
 
 
@@ -37,6 +38,8 @@ class Rates:
     network : bytes into or out of one worker, serialised.
     receive : bytes of partial sums that the client receives and unpacks.
     latency : seconds until a message is there.
+    spread : seconds until stealing has spread tasks that are fewer than two per worker: dask gives
+        those to whoever holds what they share. More than that it hands out itself.
     scheduler : seconds of the scheduler per task.
     client : seconds of the client per task: graph, keys, messages.
     wave : seconds per wave beside all that.
@@ -51,6 +54,7 @@ class Rates:
     network: float = 1.0e9
     receive: float = 1.1e9
     latency: float = 3e-3
+    spread: float = 1.2
     scheduler: float = 1.5e-3
     client: float = 3e-4
     wave: float = 0.03
@@ -90,6 +94,11 @@ class Job:
         """Return how many spans there are."""
         return span_count(d=self.d, width=self.span_width)
 
+    @property
+    def column_bytes(self) -> float:
+        """Return the bytes of a column."""
+        return self.stored_bytes / self.d
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -99,12 +108,10 @@ class Schedule:
     ----------
     has_waves : False computes everything at once.
     first_wave : spans of the first wave at least, None for the package's.
-    wave_bytes : most bytes of partial sums that a wave brings back.
     """
 
     has_waves: bool = True
     first_wave: int | None = None
-    wave_bytes: int = dask_runner._WAVE_BYTES
 
 
 @dataclass(slots=True)
@@ -118,6 +125,7 @@ class Cost:
     reading, computing, merging : seconds of all workers together.
     scheduler, client, dense : seconds of the one scheduler, of the client in passes, and after.
     waves, tasks : how many there were.
+    longest_wave : seconds from the end of one wave to the end of the next, at most.
     read_bytes, moved_bytes, client_bytes : from the store, between workers, to the client.
     """
 
@@ -131,6 +139,7 @@ class Cost:
     dense: float = 0.0
     waves: int = 0
     tasks: int = 0
+    longest_wave: float = 0.0
     read_bytes: float = 0.0
     moved_bytes: float = 0.0
     client_bytes: float = 0.0
@@ -145,14 +154,25 @@ class Cost:
 class Task:
     """A task of the graph: what it needs, what it reads, how many partial sums it adds."""
 
-    number: int
     needs: list[Task]
     columns: int = 0
     folds: int = 0
     # Filled while it is simulated.
+    number: int = 0
     missing: int = 0
     worker: int = -1
+    done: float = math.inf
     users: list[Task] = field(default_factory=list)
+
+    @property
+    def is_unit(self) -> bool:
+        """Return whether it reads a unit for others: all else makes partial sums."""
+        return not self.needs and any(user.columns for user in self.users)
+
+    @property
+    def is_held(self) -> bool:
+        """Return whether somebody still needs what it made: dask has it then."""
+        return any(user.done == math.inf for user in self.users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,24 +181,28 @@ class Recorder(BandGraph):
 
     made: dict[str, Task] = field(default_factory=dict)
 
-    def task(self, function: Any, *arguments: Any, key: str, **_: Any) -> Task:
+    def task(self, kind: str, *which: object, call: tuple[Any, ...], **_: Any) -> Task:
         """Note a task; one key is one task."""
+        key = "-".join([kind, *map(str, which)])
         if key not in self.made:
-            needs = [argument for argument in arguments if isinstance(argument, Task)]
-            task = Task(len(self.made), needs)
+            function, *arguments = call
+            task = Task([argument for argument in arguments if isinstance(argument, Task)])
             if function is sum_spans:
-                task.columns = arguments[2][1] - arguments[2][0]
+                _, spans, inner, *_ = arguments
+                task.columns = inner[1] - inner[0]
+                task.folds = spans[1] - spans[0] - 1
             elif function is read_unit:
                 task.columns = arguments[1][1] - arguments[1][0]
             else:
-                task.folds = len(needs)
+                task.folds = len(task.needs)
             self.made[key] = task
         return self.made[key]
 
 
-def recorder(job: Job) -> Recorder:
-    """Return the graph of a pass, nothing in it yet."""
+def recorder(job: Job, held: dict[str, Task] | None = None) -> Recorder:
+    """Return the graph of a pass, nothing in it yet but tasks that dask has begun before."""
     source: Any = SimpleNamespace(shape=(job.n, job.d), unit=(job.n, job.unit_columns))
+    span_bytes = job.span_width * job.column_bytes
     return Recorder(
         name="model",
         work=None,
@@ -187,54 +211,100 @@ def recorder(job: Job) -> Recorder:
         span_width=job.span_width,
         d=job.d,
         partial_bytes=job.partial_bytes,
+        spans_per_task=spans_per_task(spans=job.spans, span_bytes=span_bytes),
+        made=dict(held or {}),
     )
+
+
+def in_order(tasks: list[Task], known: set[Task]) -> Iterator[Task]:
+    """Yield tasks that are not known, each right after what it needs, as dask orders a graph."""
+    for task in tasks:
+        if task not in known:
+            known.add(task)
+            yield from in_order(task.needs, known)
+            yield task
 
 
 def predict(job: Job, workers: int, rates: Rates, schedule: Schedule | None = None) -> Cost:
     """Return what a run takes on so many workers of one thread each."""
     cost = Cost(workers)
     for _ in range(job.scans):
-        _predict_pass(job, rates, schedule or Schedule(), cost)
+        _Client(job, rates, schedule or Schedule(), cost).run()
     cost.dense = job.dense_flops / rates.dense
     cost.seconds += cost.dense
     return cost
 
 
-def _predict_pass(job: Job, rates: Rates, schedule: Schedule, cost: Cost) -> None:
-    """Do what ``dask_runner._waves`` does, with a simulated cluster."""
-    merges = count()
-    tree = MergeTree(lambda _into, _other, _each: next(merges))
-    units = dask_runner._UNITS_PER_WAVE * job.unit_columns
-    fewest = max(ARITY, -(-units // job.span_width), schedule.first_wave or 0)
-    wanted = fewest if schedule.has_waves else job.spans
-    most_nodes = max(1, schedule.wave_bytes // job.partial_bytes)
-    if not schedule.has_waves:
-        most_nodes = job.spans
-    position = 0
-    while position < job.spans:
-        stop = dask_runner.wave_stop(position, wanted, spans=job.spans, most_nodes=most_nodes)
-        nodes = cover(position, stop)
-        graph = recorder(job)
+class _Client:
+    """Does what ``dask_runner._Waves`` does, with a simulated cluster."""
+
+    def __init__(self, job: Job, rates: Rates, schedule: Schedule, cost: Cost) -> None:
+        self._job, self._rates, self._cost = job, rates, cost
+        self._merges = count()
+        self._tree = MergeTree(lambda _into, _other, _each: next(self._merges))
+        units = dask_runner._UNITS_PER_WAVE * job.unit_columns
+        first = max(ARITY, -(-units // job.span_width), schedule.first_wave or 0)
+        self._pace = dask_runner.Pace(first if schedule.has_waves else job.spans)
+        # So many come back from a scheduler that has no futures: the first wave of any.
+        most = max(1, dask_runner._WAVE_BYTES // job.partial_bytes)
+        self._most_nodes: int | None = most if schedule.has_waves else None
+        self._begun: deque[list[tuple[Node, Task]]] = deque()
+        self._made: dict[str, Task] = {}
+        self._cluster = _Cluster(job, rates, cost)
+        self._now = 0.0
+
+    def run(self) -> None:
+        """Have all waves of a pass computed."""
+        started, last = 0, 0.0
+        while started < self._job.spans:
+            if not self._begun:
+                self._begin(started)
+            self._most_nodes = None
+            wave = self._begun[0]
+            stop = wave[-1][0].spans[1]
+            self._begin(stop)
+            for node, task in wave:
+                self._take(node, task)
+            self._begun.popleft()
+            seconds = self._now - last
+            self._pace.note(stop - started, seconds)
+            self._cost.longest_wave = max(self._cost.longest_wave, seconds)
+            started, last = stop, self._now
+        self._cost.seconds += self._now
+
+    def _begin(self, start: int) -> None:
+        """Give the cluster the spans from ``start`` on, if there are any and it has one wave."""
+        if start == self._job.spans or len(self._begun) > 1:
+            return
+        stop = dask_runner.wave_stop(
+            start, self._pace.count, spans=self._job.spans, most_nodes=self._most_nodes
+        )
+        nodes = cover(start, stop)
+        held = {key: task for key, task in self._made.items() if task.is_unit and task.is_held}
+        graph = recorder(self._job, held)
         last = [graph.node(node) for node in nodes]
-        tasks = list(graph.made.values())
-        preparing = rates.wave + len(tasks) * rates.client
-        seconds = preparing + _Cluster(job, rates, cost).run(tasks)
-        received = len(last) * job.partial_bytes
-        before = next(merges)
-        for node in nodes:
-            tree.push(node, serially, level=node.level, count=node.count)
-        if stop == job.spans:
-            tree.result(serially)
-        adding = (next(merges) - before - 1) * job.partial_bytes / rates.add
-        receiving = rates.latency + received / rates.receive
-        seconds += receiving + adding
-        cost.client += preparing + receiving + adding
-        cost.client_bytes += received
-        cost.waves += 1
-        cost.seconds += seconds
-        position = stop
-        grown = min(ARITY, dask_runner._WAVE_SECONDS / max(1e-3, seconds))
-        wanted = max(fewest, int(wanted * grown))
+        self._begun.append(list(zip(nodes, last, strict=True)))
+        self._made = graph.made
+        tasks = list(in_order(last, set(held.values())))
+        self._spend(self._rates.wave + len(tasks) * self._rates.client)
+        self._cluster.submit(self._now + self._rates.latency, tasks)
+        self._cost.waves += 1
+
+    def _take(self, node: Node, task: Task) -> None:
+        """Wait for the sums of a node, ask for them, and put them into the tree."""
+        done = self._cluster.run_until(task) + self._rates.latency
+        self._now = max(self._now, done) + 2 * self._rates.latency
+        before = next(self._merges)
+        self._tree.push(node, serially, level=node.level, count=node.count)
+        if node.spans[1] == self._job.spans:
+            self._tree.result(serially)
+        adding = (next(self._merges) - before - 1) * self._job.partial_bytes / self._rates.add
+        self._spend(self._job.partial_bytes / self._rates.receive + adding)
+        self._cost.client_bytes += self._job.partial_bytes
+
+    def _spend(self, seconds: float) -> None:
+        self._now += seconds
+        self._cost.client += seconds
 
 
 class _Cluster:
@@ -254,43 +324,60 @@ class _Cluster:
         self._free: tuple[deque[int], deque[int]] = (deque(range(W)), deque())
         self._in, self._out = [0.0] * W, [0.0] * W
         self._scheduler = 0.0
+        self._tasks = count()
+        # Tasks that need nothing: those that no worker has, and how many are not done.
         self._leaves: deque[Task] = deque()
+        self._open_leaves = 0
         self._events: list[tuple[float, int, str, Task]] = []
         self._order = count()
-        column_bytes = job.stored_bytes / job.d
-        self._column_bytes = column_bytes
-        self._read = column_bytes / rates.read
+        self._read = job.column_bytes / rates.read
         work = job.products / rates.gram + job.additions / rates.sketch
         self._compute = work / job.d
 
-    def run(self, tasks: list[Task]) -> float:
-        """Return the seconds from the submission of the tasks until all are done."""
+    def submit(self, now: float, tasks: list[Task]) -> None:
+        """Take tasks at a time, each after those that it needs."""
+        while self._events and self._events[0][0] <= now:
+            self._step()
+        self._cost.tasks += len(tasks)
+        ready = []
         for task in tasks:
-            task.missing = len(task.needs)
+            task.number = next(self._tasks)
+            task.missing = sum(needed.done == math.inf for needed in task.needs)
             for needed in task.needs:
                 needed.users.append(task)
-        self._leaves.extend(task for task in tasks if not task.needs)
+            if not task.needs:
+                self._leaves.append(task)
+                self._open_leaves += 1
+            elif task.missing == 0:
+                ready.append(task)
         # The store is shared by as many as there is work for.
-        readers = min(len(self._queues), len(self._leaves))
-        rate = min(self._rates.read, self._rates.store / readers)
-        self._read = self._column_bytes / rate
-        self._cost.tasks += len(tasks)
-        self._hand_out(0.0)
-        now = 0.0
-        while self._events:
-            now, _, what, task = heapq.heappop(self._events)
-            if what == "there":
-                heapq.heappush(self._queues[task.worker], (task.number, task))
-            else:
-                self._is_busy[task.worker] = False
-                self._done(now, task)
-            self._start(now, task.worker)
-        return now
+        W = len(self._queues)
+        rate = min(self._rates.read, self._rates.store / max(1, min(W, self._open_leaves)))
+        self._read = self._job.column_bytes / rate
+        for task in ready:
+            self._place(now, task)
+        # A few lie with one worker until they are stolen.
+        self._hand_out(now, self._rates.spread if 1 < self._open_leaves <= 2 * W else 0.0)
+
+    def run_until(self, task: Task) -> float:
+        """Go on until a task is done, if it is not yet, and return when that was."""
+        while task.done == math.inf:
+            self._step()
+        return task.done
+
+    def _step(self) -> None:
+        now, _, what, task = heapq.heappop(self._events)
+        if what == "there":
+            heapq.heappush(self._queues[task.worker], (task.number, task))
+        else:
+            self._is_busy[task.worker] = False
+            self._done(now, task)
+        self._start(now, task.worker)
 
     def _at(self, time: float, what: str, task: Task) -> None:
         heapq.heappush(self._events, (time, next(self._order), what, task))
 
-    def _hand_out(self, now: float) -> None:
+    def _hand_out(self, now: float, spreading: float = 0.0) -> None:
         """Have the scheduler give tasks that need nothing to those that have fewest."""
         while self._leaves:
             worker = self._with_fewest()
@@ -301,7 +388,7 @@ class _Cluster:
             self._assigned[worker] += 1
             if self._assigned[worker] == 1:
                 self._free[1].append(worker)
-            self._at(self._schedule(now), "there", task)
+            self._at(self._schedule(now) + spreading, "there", task)
 
     def _with_fewest(self) -> int | None:
         for has, workers in enumerate(self._free):
@@ -328,11 +415,13 @@ class _Cluster:
         cost.reading += reading
         cost.computing += computing
         cost.merging += merging
-        cost.read_bytes += task.columns * self._column_bytes
+        cost.read_bytes += task.columns * self._job.column_bytes
         self._at(now + reading + computing + merging, "done", task)
 
     def _done(self, now: float, task: Task) -> None:
+        task.done = now
         if not task.needs:
+            self._open_leaves -= 1
             self._release(task.worker)
         for user in task.users:
             user.missing -= 1
@@ -364,9 +453,7 @@ class _Cluster:
         self._at(ready, "there", task)
 
     def _bytes_of(self, task: Task) -> float:
-        # A unit that two spans share is sent as it was read; all else is a partial sum.
-        is_unit = not task.needs and any(user.columns for user in task.users)
-        return task.columns * self._column_bytes if is_unit else self._job.partial_bytes
+        return task.columns * self._job.column_bytes if task.is_unit else self._job.partial_bytes
 
 
 _MOSTLY = 0.5
@@ -375,7 +462,7 @@ FREE = {
     "reading": {"read": math.inf, "store": math.inf},
     "computing": {"gram": math.inf, "sketch": math.inf},
     "merge tree": {"add": math.inf, "network": math.inf},
-    "scheduler": {"scheduler": 0.0},
+    "scheduler": {"scheduler": 0.0, "spread": 0.0},
     "client": {"client": 0.0, "wave": 0.0, "receive": math.inf},
     "dense stage": {"dense": math.inf},
 }

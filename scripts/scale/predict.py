@@ -1,9 +1,10 @@
 """Predict time and bytes of a run on 1 to 10,000 dask workers, and say what bounds it.
 
-The schedule is simulated task by task (``model.py``): the graph, the tree and the waves are those
-of the package, the rates are parameters. The defaults of the workers' rates were measured on one
-core of a 2-core machine by ``--calibrate``; those of network and store are assumptions about a
-cluster. Every rate can be given: ``python scripts/scale/predict.py --job exact-1k --read 0.5``.
+The schedule is simulated task by task (``model.py``): the graph, the tree and the waves, two of
+them under way, are those of the package, the rates are parameters. The defaults of the workers'
+rates were measured on one core of a 2-core machine by ``--calibrate``; those of network and store
+are assumptions about a cluster. Every rate can be given:
+``python scripts/scale/predict.py --job exact-1k --read 0.5``.
 
     --job NAME     one of the jobs below, or "all"
     --calibrate    measure the rates of this machine first, and use them
@@ -22,7 +23,7 @@ from itertools import groupby
 from jobs import JOBS, job_of
 from model import Cost, Job, Rates, Schedule, bound, powers, predict, with_more_spans
 
-from streamsparse.running.dask_runner import _WAVE_BYTES, _WAVE_SECONDS
+from streamsparse.running.dask_runner import _GAIN, _WAVE_SECONDS
 from streamsparse.running.graph import _FOLD_BYTES
 from streamsparse.running.spans import _MAX_SPANS, ARITY
 from streamsparse.units import format_bytes, format_seconds
@@ -146,7 +147,8 @@ def _paragraph(costs: list[Cost], bounds: list[str]) -> Iterator[str]:
         f"Bytes with {last_cost.workers:,} workers: {format_bytes(last_cost.read_bytes)} read, "
         f"{format_bytes(last_cost.moved_bytes)} between workers, "
         f"{format_bytes(last_cost.client_bytes)} to the client in {last_cost.waves:,} waves, "
-        f"{last_cost.tasks:,} tasks."
+        f"{last_cost.tasks:,} tasks. From the end of a wave to that of the next: "
+        f"{format_seconds(last_cost.longest_wave)} at most."
     )
 
 
@@ -157,14 +159,16 @@ def _moves(name: str) -> str:
         "computing": "products and additions. More workers; a smaller m.",
         "merge tree": f"adding and moving partial sums, {ARITY} to one, in groups of "
         f"{format_bytes(_FOLD_BYTES)} at most. A smaller m; a faster network.",
-        "scheduler": "tasks per second of the one scheduler. Wider spans.",
+        "scheduler": "the one scheduler: tasks per second, and how long it takes to spread few "
+        "of them. Wider spans.",
         "client": "the client, which makes graphs and receives partial sums. Fewer waves.",
         "dense stage": "the dense stage on the client. A sketch with m given has none.",
-        "waves": f"waves. Each waits for its last task; the first has {ARITY} spans, later ones "
-        f"as many as take {_WAVE_SECONDS:.0f} s, {ARITY} times more at most, whose sums come "
-        f"back as {format_bytes(_WAVE_BYTES)} at most. Waves as large as the cluster.",
-        "few spans": f"spans: there are {_MAX_SPANS:,} at most, and a wave takes as long as "
-        f"one of them. Narrower spans.",
+        "waves": f"waves. Two are under way; the first ones have {ARITY} spans, later ones up to "
+        f"{ARITY} times as many while a wave takes under {_WAVE_SECONDS:.0f} s, then 4 times "
+        f"while {_GAIN - 1:.0%} more is done in a second. Workers are idle until waves are as "
+        f"large as the cluster.",
+        "few spans": f"spans: there are {_MAX_SPANS:,} at most, and each of the first waves "
+        f"takes as long as one of them. Narrower spans.",
     }[name]
 
 
@@ -181,8 +185,8 @@ def _print_what_if(job: Job, rates: Rates, most: int) -> None:
     sentence = (
         f"Waves cost {format_seconds(max(0.0, now - best))} of {format_seconds(now)} with "
         f"{columns[-1]:,} workers. They are what makes a lost cluster cheap: what came back is "
-        f"kept. Spans fix the bits of Y: another number of them takes another version of the "
-        f"library."
+        f"kept, and what is lost lies in two waves at most. Spans fix the bits of Y: another "
+        f"number of them takes another version of the library."
     )
     print("\n" + textwrap.fill(sentence, 80))
 
@@ -194,9 +198,6 @@ def _what_ifs(job: Job, rates: Rates) -> dict[str, tuple[Job, Callable[[int], Sc
     def by_workers(W: int) -> Schedule:
         return Schedule(first_wave=W)
 
-    def much(W: int) -> Schedule:
-        return Schedule(first_wave=W, wave_bytes=16 * _WAVE_BYTES)
-
     def as_is(_: int) -> Schedule:
         return Schedule()
 
@@ -206,8 +207,7 @@ def _what_ifs(job: Job, rates: Rates) -> dict[str, tuple[Job, Callable[[int], Sc
     return {
         "as it is": (job, as_is, rates),
         "no waves": (job, at_once, rates),
-        "waves of >= W spans": (job, by_workers, rates),
-        "  and 16 x as many sums": (job, much, rates),
+        "first waves of W spans": (job, by_workers, rates),
         "16 x as many spans": (more, as_is, rates),
         "  and no waves": (more, at_once, rates),
         "chunks of 10,000 columns": (unaligned, as_is, rates),
