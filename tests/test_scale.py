@@ -120,8 +120,8 @@ def test_predict__begins_the_waves_that_the_runner_begins(scale, workers, monkey
     cost = model.predict(job, workers, model.Rates())
     assert [start for start, _ in begun] == [0, *stops[:-1]]
     assert stops[-1] == job.spans
-    # Nothing is known of the first wave when the second begins.
-    assert [count for _, count in begun[:2]] == [ARITY, ARITY]
+    # Nothing is known of the first wave when the second begins; both have work for everybody.
+    assert [count for _, count in begun[:2]] == [max(ARITY, 2 * workers)] * min(2, len(begun))
     assert cost.waves == len(begun)
     at_once = model.predict(job, workers, model.Rates(), model.Schedule(has_waves=False))
     assert at_once.waves == 1

@@ -107,11 +107,9 @@ class Schedule:
     Attributes
     ----------
     has_waves : False computes everything at once.
-    first_wave : spans of the first wave at least, None for the package's.
     """
 
     has_waves: bool = True
-    first_wave: int | None = None
 
 
 @dataclass(slots=True)
@@ -211,7 +209,10 @@ def recorder(job: Job, held: dict[str, Task] | None = None) -> Recorder:
         span_width=job.span_width,
         d=job.d,
         partial_bytes=job.partial_bytes,
-        spans_per_task=spans_per_task(spans=job.spans, span_bytes=span_bytes),
+        # Workers with memory enough.
+        spans_per_task=spans_per_task(
+            spans=job.spans, span_bytes=span_bytes, partial_bytes=job.partial_bytes, lanes=None
+        ),
         made=dict(held or {}),
     )
 
@@ -242,12 +243,10 @@ class _Client:
         self._job, self._rates, self._cost = job, rates, cost
         self._merges = count()
         self._tree = MergeTree(lambda _into, _other, _each: next(self._merges))
-        units = dask_runner._UNITS_PER_WAVE * job.unit_columns
-        first = max(ARITY, -(-units // job.span_width), schedule.first_wave or 0)
+        units = -(-dask_runner._UNITS_PER_WAVE * job.unit_columns // job.span_width)
+        tasks = dask_runner._TASKS_PER_LANE * cost.workers
+        first = max(ARITY, units, tasks * recorder(job).spans_per_task)
         self._pace = dask_runner.Pace(first if schedule.has_waves else job.spans)
-        # So many come back from a scheduler that has no futures: the first wave of any.
-        most = max(1, dask_runner._WAVE_BYTES // job.partial_bytes)
-        self._most_nodes: int | None = most if schedule.has_waves else None
         self._begun: deque[list[tuple[Node, Task]]] = deque()
         self._made: dict[str, Task] = {}
         self._cluster = _Cluster(job, rates, cost)
@@ -259,7 +258,6 @@ class _Client:
         while started < self._job.spans:
             if not self._begun:
                 self._begin(started)
-            self._most_nodes = None
             wave = self._begun[0]
             stop = wave[-1][0].spans[1]
             self._begin(stop)
@@ -277,7 +275,7 @@ class _Client:
         if start == self._job.spans or len(self._begun) > 1:
             return
         stop = dask_runner.wave_stop(
-            start, self._pace.count, spans=self._job.spans, most_nodes=self._most_nodes
+            start, self._pace.count, spans=self._job.spans, most_nodes=None
         )
         nodes = cover(start, stop)
         held = {key: task for key, task in self._made.items() if task.is_unit and task.is_held}

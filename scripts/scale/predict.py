@@ -23,7 +23,7 @@ from itertools import groupby
 from jobs import JOBS, job_of
 from model import Cost, Job, Rates, Schedule, bound, powers, predict, with_more_spans
 
-from streamsparse.running.dask_runner import _GAIN, _WAVE_SECONDS
+from streamsparse.running.dask_runner import _GAIN, _TASKS_PER_LANE, _WAVE_SECONDS
 from streamsparse.running.graph import _FOLD_BYTES
 from streamsparse.running.spans import _MAX_SPANS, ARITY
 from streamsparse.units import format_bytes, format_seconds
@@ -163,12 +163,11 @@ def _moves(name: str) -> str:
         "of them. Wider spans.",
         "client": "the client, which makes graphs and receives partial sums. Fewer waves.",
         "dense stage": "the dense stage on the client. A sketch with m given has none.",
-        "waves": f"waves. Two are under way; the first ones have {ARITY} spans, later ones up to "
-        f"{ARITY} times as many while a wave takes under {_WAVE_SECONDS:.0f} s, then 4 times "
-        f"while {_GAIN - 1:.0%} more is done in a second. Workers are idle until waves are as "
-        f"large as the cluster.",
-        "few spans": f"spans: there are {_MAX_SPANS:,} at most, and each of the first waves "
-        f"takes as long as one of them. Narrower spans.",
+        "waves": f"waves. Two are under way, of {_TASKS_PER_LANE} spans per worker and {ARITY} at "
+        f"least; later ones have up to {ARITY} times as many while a wave takes under "
+        f"{_WAVE_SECONDS:.0f} s, then 4 times while {_GAIN - 1:.0%} more is done in a second.",
+        "few spans": f"spans: there are {_MAX_SPANS:,} at most, and a pass takes as long as one "
+        f"of them at least. Narrower spans.",
     }[name]
 
 
@@ -195,9 +194,6 @@ def _what_ifs(job: Job, rates: Rates) -> dict[str, tuple[Job, Callable[[int], Sc
     def at_once(_: int) -> Schedule:
         return Schedule(has_waves=False)
 
-    def by_workers(W: int) -> Schedule:
-        return Schedule(first_wave=W)
-
     def as_is(_: int) -> Schedule:
         return Schedule()
 
@@ -207,7 +203,6 @@ def _what_ifs(job: Job, rates: Rates) -> dict[str, tuple[Job, Callable[[int], Sc
     return {
         "as it is": (job, as_is, rates),
         "no waves": (job, at_once, rates),
-        "first waves of W spans": (job, by_workers, rates),
         "16 x as many spans": (more, as_is, rates),
         "  and no waves": (more, at_once, rates),
         "chunks of 10,000 columns": (unaligned, as_is, rates),
