@@ -265,7 +265,7 @@ class _Client:
                 self._take(node, task)
             self._begun.popleft()
             seconds = self._now - last
-            self._pace.note(stop - started, seconds)
+            self._pace.note(seconds)
             self._cost.longest_wave = max(self._cost.longest_wave, seconds)
             started, last = stop, self._now
         self._cost.seconds += self._now

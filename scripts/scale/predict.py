@@ -23,7 +23,7 @@ from itertools import groupby
 from jobs import JOBS, job_of
 from model import Cost, Job, Rates, Schedule, bound, powers, predict, with_more_spans
 
-from streamsparse.running.dask_runner import _GAIN, _TASKS_PER_LANE, _WAVE_SECONDS
+from streamsparse.running.dask_runner import _TASKS_PER_LANE, _WAVE_SECONDS
 from streamsparse.running.graph import _FOLD_BYTES
 from streamsparse.running.spans import _MAX_SPANS, ARITY
 from streamsparse.units import format_bytes, format_seconds
@@ -165,7 +165,7 @@ def _moves(name: str) -> str:
         "dense stage": "the dense stage on the client. A sketch with m given has none.",
         "waves": f"waves. Two are under way, of {_TASKS_PER_LANE} spans per worker and {ARITY} at "
         f"least; later ones have up to {ARITY} times as many while a wave takes under "
-        f"{_WAVE_SECONDS:.0f} s, then 4 times while {_GAIN - 1:.0%} more is done in a second.",
+        f"{_WAVE_SECONDS:.0f} s.",
         "few spans": f"spans: there are {_MAX_SPANS:,} at most, and a pass takes as long as one "
         f"of them at least. Narrower spans.",
     }[name]

@@ -26,6 +26,7 @@ from streamsparse.running.local import Execution, Found, Scan, fill
 from streamsparse.running.spans import ARITY, Node, cover
 from streamsparse.running.sums import Sums
 from streamsparse.running.tasks import Work
+from streamsparse.running.threads import available_threads
 from streamsparse.running.worker import Lanes, futures_of, lanes_of
 from streamsparse.sources.base import Interval
 from streamsparse.sources.digests import digest_of
@@ -39,8 +40,6 @@ _UNITS_PER_WAVE = 8
 _WAVE_BYTES = 512 << 20
 # Nor should it leave workers idle for long while it ends.
 _TASKS_PER_LANE = 2
-# Longer waves are worth it if this many times as much is done in a second: workers were idle.
-_GAIN = 1.25
 
 _compute: Callable[..., tuple[Any, ...]] = base.compute
 _persist: Callable[..., tuple[Any, ...]] = base.persist
@@ -97,24 +96,14 @@ def _lanes() -> Lanes | None:
 
 @dataclass(slots=True)
 class Pace:
-    """How many spans the next wave has: ever more, until waves take a while and nobody is idle.
-
-    Where a longer wave gets more done in a second there were workers without work.
-    """
+    """How many spans the next wave has: as many as take a while, and as keep everybody busy."""
 
     count: int
-    best_rate: float = 0.0
 
-    def note(self, spans: int, seconds: float) -> None:
-        """Learn from a wave of ``spans``, ``seconds`` after the one before it."""
-        seconds = max(seconds, 1e-3)
-        rate, factor = spans / seconds, 1.0
+    def note(self, seconds: float) -> None:
+        """Learn how long a wave took after the one before it."""
         if seconds < _WAVE_SECONDS:
-            factor = min(ARITY, _WAVE_SECONDS / seconds)
-        elif rate > _GAIN * self.best_rate:
-            factor = 4.0
-        self.best_rate = max(self.best_rate, rate)
-        self.count = int(self.count * factor)
+            self.count = int(self.count * min(ARITY, _WAVE_SECONDS / max(seconds, 1e-3)))
 
 
 def wave_stop(start: int, count: int, *, spans: int, most_nodes: int | None) -> int:
@@ -157,8 +146,8 @@ class _Waves:
         self._name, self._spans = scan.source.name, scan.stream.spans
         self._column_bytes = scan.column_bytes(graph.rows)
         units = -(-_UNITS_PER_WAVE * scan.source.unit[1] // scan.stream.span_width)
-        tasks = _TASKS_PER_LANE * (0 if lanes is None else lanes.count)
-        self._pace = Pace(max(ARITY, units, tasks * graph.spans_per_task))
+        self._pace = Pace(max(ARITY, units))
+        self._keep_busy(Lanes(available_threads(), None) if lanes is None else lanes)
         # What a cluster holds comes one by one.
         self._most_nodes = None if lanes else max(1, _WAVE_BYTES // graph.partial_bytes)
         self._begun: deque[_Wave] = deque()
@@ -171,21 +160,26 @@ class _Waves:
         last = time.monotonic()
         try:
             while self._sums.span < self._spans:
-                started = self._sums.span
                 if not self._begun:
-                    self._begin(started)
+                    self._begin(self._sums.span)
                 wave = self._begun[0]
-                if wave.futures:
+                if (lanes := lanes_of(wave.begun)) is not None:
+                    # There may be more of them than before.
+                    self._keep_busy(lanes)
                     self._begin(wave.stop)
                 yield from self._take(wave)
                 self._begun.popleft()
                 now = time.monotonic()
-                self._pace.note(self._sums.span - started, now - last)
+                self._pace.note(now - last)
                 last = now
         except RunInterrupted:
             for future in (future for wave in self._begun for future in wave.futures):
                 future.cancel()
             raise
+
+    def _keep_busy(self, lanes: Lanes) -> None:
+        tasks = _TASKS_PER_LANE * lanes.count
+        self._pace.count = max(self._pace.count, tasks * self._graph.spans_per_task)
 
     def _begin(self, start: int) -> None:
         """Have the spans from ``start`` on computed, if there are any and nobody does yet."""

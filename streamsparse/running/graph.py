@@ -43,7 +43,7 @@ _PARTIAL_SHARE = 0.01
 # Of the time of all lanes.
 _BUSY = 0.75
 # Partial sums that are added by one task, unless two are more: all of them are in its worker.
-_FOLD_BYTES = 8 << 20
+_FOLD_BYTES = 24 << 20
 # Chunks that are smaller are put together to blocks of about this.
 _STEP_BYTES = 8 << 20
 
