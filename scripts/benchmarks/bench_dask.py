@@ -5,9 +5,9 @@ columns from one Zarr array of float32, sparse ones from one .npz per chunk. X h
 whose lengths fall from 1 to 1/32 and noise, so that low rank is worth something.
 
 What the columns of the table are: seconds, warm, without the start of the cluster and the first
-call; tasks computed; the peak of anonymous memory of the workers together and of the process that
-starts the tasks (with its scheduler); bytes spilled; max |E_ij| / r with r the largest squared row
-norm, beside that of Y = 0.
+call; processor seconds of all processes; tasks computed; the peak of anonymous memory of the
+workers together, of the larger one, and of the process that starts the tasks (with its scheduler);
+bytes spilled; max |E_ij| / r with r the largest squared row norm, beside that of Y = 0.
 """
 
 from __future__ import annotations
@@ -93,27 +93,27 @@ def bench(report: Report, arguments: argparse.Namespace, kind: str, folder: Path
     if not wanted:
         return
     X_bytes, G = write(kind, sizes, folder)
-    fails, taken = {}, {}
+    fails: dict[str, str] = {}
+    lines, of_baseline = [], 0.0
     for name in dict.fromkeys([baseline, *wanted]):
-        job = Job(name, kind, str(folder), arguments.size, getattr(sizes, contenders[name]))
+        m = getattr(sizes, contenders[name])
+        job = Job(name, kind, str(folder), arguments.size, m)
         try:
-            taken[name] = watch(python(__file__, "--child", json.dumps(asdict(job))))
+            watched = watch(python(__file__, "--child", json.dumps(asdict(job))))
         except RuntimeError as error:
             fails[name] = str(error)
             continue
-    of_baseline = X_bytes / taken[baseline].facts["seconds"] / 1e6
-    lines = []
-    for name, watched in taken.items():
         error = entry_error(G, folder / f"{name.replace(' ', '-')}.npy")
         facts = facts_of(watched) | {"entry_error": error, "entry_error_of_zero": 1.0}
-        m = getattr(sizes, contenders[name])
+        rate = X_bytes / facts["seconds"] / 1e6
+        of_baseline = of_baseline or rate
         report.add(
             f"{name} {kind}",
             {"n": sizes.n, "bytes": X_bytes, "m": m, "memory_limit": sizes.memory_limit},
-            timing=Timing((facts["seconds"],), None),
-            rate=(X_bytes / facts["seconds"] / 1e6, "MB/s"),
+            timing=Timing((facts["seconds"],), facts["others"]),
+            rate=(rate, "MB/s"),
             baseline=(baseline, of_baseline),
-            facts=facts | ({"fails": fails} if name == baseline else {}),
+            facts=facts | {"fails": dict(fails)},
         )
         lines.append(line_of(name, facts))
     print_lines(kind, lines, fails)
@@ -128,9 +128,9 @@ def facts_of(watched: Watched) -> dict[str, Any]:
 def line_of(name: str, facts: dict[str, Any]) -> str:
     """Return one line of the table."""
     return (
-        f"{name:<24}{facts['seconds']:7.1f}{facts['tasks']:7d}"
-        f"{facts['together_peak_bytes'] / MIB:8.0f}{facts['largest_peak_bytes'] / MIB:8.0f}"
-        f"{facts['client_peak_bytes'] / MIB:8.0f}{facts['spilled_bytes'] / MIB:9.0f}"
+        f"{name:<21}{facts['seconds']:7.1f}{facts['processor_seconds']:7.1f}{facts['tasks']:6d}"
+        f"{facts['together_peak_bytes'] / MIB:7.0f}{facts['largest_peak_bytes'] / MIB:7.0f}"
+        f"{facts['client_peak_bytes'] / MIB:7.0f}{facts['spilled_bytes'] / MIB:8.0f}"
         f"{facts['entry_error']:9.1e}"
     )
 
@@ -138,12 +138,12 @@ def line_of(name: str, facts: dict[str, Any]) -> str:
 def print_lines(kind: str, lines: list[str], fails: dict[str, str]) -> None:
     """Print what was measured and who failed to stderr, at most 80 columns."""
     print(f"{kind}: MiB of both workers, the larger one, the client, spilled", file=sys.stderr)
-    heading = f"{'':24}{'s':>7}{'tasks':>7}{'both':>8}{'larger':>8}{'client':>8}{'spilled':>9}"
-    print(f"{heading}{'error':>9}", file=sys.stderr)
+    heading = f"{'':21}{'s':>7}{'cpu s':>7}{'tasks':>6}{'both':>7}{'larger':>7}{'client':>7}"
+    print(f"{heading}{'spilled':>8}{'error':>9}", file=sys.stderr)
     print("\n".join(lines), file=sys.stderr)
-    print(f"{'Y = 0':<24}{'':47}{1:9.1e}", file=sys.stderr)
+    print(f"{'Y = 0':<21}{'':49}{1:9.1e}", file=sys.stderr)
     for name, why in fails.items():
-        print(f"{name:<24}fails: {why}"[:80], file=sys.stderr)
+        print(f"{name:<21}fails: {why}"[:80], file=sys.stderr)
 
 
 def entry_error(G: np.ndarray, found: Path) -> float:

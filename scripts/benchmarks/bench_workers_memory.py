@@ -92,7 +92,7 @@ def bench(report: Report, sizes: Sizes, job: Job) -> None:
     report.add(
         name,
         {"n": sizes.n, "d": sizes.d, "m": job.m, "bytes": 4 * sizes.n * sizes.d, "limit": limit},
-        timing=Timing((facts["seconds"],), None),
+        timing=Timing((facts["seconds"],), facts["others"]),
         rate=(watched.peaks.resident / MIB, "MiB"),
         baseline=("spills: resident memory at which it does", SPILLS_AT * limit / MIB),
         facts=facts | peaks,

@@ -96,13 +96,18 @@ def time_in_turns(
 
 def _busy_elsewhere() -> float | None:
     """Return processor seconds spent by all processes but this one; None where unknown."""
+    busy = busy_processors()
+    return None if busy is None else busy - time.process_time()
+
+
+def busy_processors() -> float | None:
+    """Return processor seconds spent by all processes; None where unknown."""
     try:
         words = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)[1:9]
     except OSError:
         return None
     user, nice, system, _idle, _waiting, *interrupts = map(int, words)
-    busy = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
-    return busy - time.process_time()
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
 
 
 class MemoryRead:

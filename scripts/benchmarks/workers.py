@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import environment
+from harness import busy_processors, environment
 
 WORKERS = 2
 _INTERVAL_SECONDS = 0.005
@@ -126,10 +126,17 @@ def measured(
         pids = list(client.run(os.getpid).values())
         spilled, tasks = _spilled(client), events.tasks
         print(json.dumps({"client": os.getpid(), "workers": pids}), flush=True)
-        ready, started = time.perf_counter() - began, time.perf_counter()
+        ready, busy = time.perf_counter() - began, _processor_seconds(client)
+        started, elsewhere = time.perf_counter(), busy_processors()
         found = action() or {}
+        seconds, ours = time.perf_counter() - started, _processor_seconds(client) - busy
+        others = None
+        if elsewhere is not None:
+            others = max(0.0, (busy_processors() or 0) - elsewhere - ours) / seconds
         facts = {
-            "seconds": time.perf_counter() - started,
+            "seconds": seconds,
+            "processor_seconds": ours,
+            "others": others,
             "ready_seconds": ready,
             "tasks": events.tasks - tasks,
             "spilled_bytes": _spilled(client) - spilled,
@@ -138,6 +145,11 @@ def measured(
             "memory_logs": _complaints(client),
         }
         print(json.dumps(facts | found), flush=True)
+
+
+def _processor_seconds(client: Any) -> float:
+    """Return what this process and all workers have computed so far."""
+    return time.process_time() + sum(client.run(time.process_time).values())
 
 
 def _on_every_worker(client: Any, warm_up: Callable[[], object]) -> None:
