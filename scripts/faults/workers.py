@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import dask
 import dask.array as da
 import distributed
@@ -65,6 +66,10 @@ class Slow:
             with self.log.open("a") as file:
                 file.write(f"{columns[0]} {columns[1]}\n")
         return self.source.read(rows, columns)
+
+
+# Workers do not import scripts.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def make_sources(folder: Path) -> None:
@@ -334,8 +339,8 @@ def of_schedulers(folder: Path, trials: int) -> Tally:
                     said.write_text(str(error))
                     raise
 
-            pid = jobs.spawn(run)
-            _wait_until_kept(folder)
+            pid = jobs.spawn(run, quiet=False)
+            _wait_until_kept(folder, pid)
             time.sleep(rng.uniform(0, 2))
             scheduler.kill()
             began = time.monotonic()
@@ -373,8 +378,8 @@ def of_clients(folder: Path, trials: int) -> Tally:
                 runner = "dask" if about else "local"
                 _reduce(folder, about, method, dict(METHODS)[method], seconds=0.05, runner=runner)
 
-            pid = jobs.spawn(run)
-            _wait_until_kept(folder)
+            pid = jobs.spawn(run, quiet=False)
+            _wait_until_kept(folder, pid)
             jobs.kill_after(pid, rng.uniform(0, 2))
         if ends_here:
             _resume(folder, None, method, options, expected["zarr", method], tally)
@@ -384,12 +389,11 @@ def of_clients(folder: Path, trials: int) -> Tally:
     return tally
 
 
-def _wait_until_kept(folder: Path) -> None:
-    """Wait for the first checkpoint."""
-    began = time.monotonic()
+def _wait_until_kept(folder: Path, pid: int) -> None:
+    """Wait for the first checkpoint of a child."""
     while not list((folder / ".Y.zarr.unfinished").glob("checkpoint-*")):
-        if time.monotonic() - began > 120:
-            raise SystemExit("nothing is kept")
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            raise SystemExit("a run has ended before anything was kept")
         time.sleep(0.05)
 
 
