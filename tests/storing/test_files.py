@@ -125,10 +125,12 @@ def test_files__is_the_one_module_that_changes_a_disk():
         r"|\bopen\([^)]*[\"'][wax]|np\.save\(|tofile\("
     )
     package = Path(files.__file__).parent.parent
+    # The lock of numba's cache lies beside the code, where no run has any file.
+    others = {package / "kernels" / "jit.py"}
     found = [
         f"{path.relative_to(package)}: {line.strip()}"
         for path in package.rglob("*.py")
-        if path.name != "files.py" and "demo" not in path.parts
+        if path.name != "files.py" and "demo" not in path.parts and path not in others
         for line in path.read_text(encoding="utf-8").splitlines()
         if changing.search(line)
     ]
