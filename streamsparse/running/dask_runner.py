@@ -194,8 +194,9 @@ class _Waves:
         if self._execution.progress.is_in_notebook:
             _show_bar(wave.futures)
         for node in wave.nodes:
-            # What is taken need not be kept there.
-            (packed,) = self._done(_compute, [wave.begun.pop(0)], node.spans)
+            (packed,) = self._done(_compute, wave.begun[:1], node.spans)
+            # What has come need not be kept there.
+            del wave.begun[0]
             self._sums.take(node, packed, serially)
             del packed
             start, stop = self._graph.columns(node.spans)
