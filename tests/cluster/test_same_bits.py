@@ -82,8 +82,13 @@ def test_sparsify__gives_the_same_on_a_cluster(cluster, sources, expected, kind,
     assert everything(reduce(sources, kind, name, "dask")) == expected(kind, name)
 
 
-@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
-@pytest.mark.parametrize(("kind", "name"), [*FEW, *REST])
+@pytest.mark.parametrize(
+    ("kind", "name", "scheduler"),
+    [
+        *((*pair, scheduler) for pair in FEW for scheduler in ("synchronous", "threads")),
+        *(pytest.param(*rest.values, "threads", marks=pytest.mark.slow) for rest in REST),
+    ],
+)
 def test_sparsify__gives_the_same_on_the_schedulers_of_one_machine(
     sources, expected, scheduler, kind, name
 ):
