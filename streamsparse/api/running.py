@@ -216,7 +216,7 @@ class Run:
     def _workers(self) -> Workers | None:
         if self._made is not None:
             return self._made.workers
-        return dask_workers(self._identity.digest()) if self._on_workers else None
+        return dask_workers() if self._on_workers else None
 
     def _finished(self, out: Path, *, overwrite: bool) -> Result | None:
         """Return the result at ``out`` if this very run has made it, before it died.

@@ -26,9 +26,9 @@ def check_runner(runner: str, source: Source) -> bool:
     return runner == "dask" or (runner == "auto" and source.is_lazy)
 
 
-def dask_workers(identity: str) -> Workers:
-    """Return what runs passes as tasks of dask; ``identity`` of the run goes into their keys."""
+def dask_workers() -> Workers:
+    """Return what runs the passes of one call as tasks of dask."""
     # Importing dask takes a while, and nothing else needs it.
     from streamsparse.running.dask_runner import DaskWorkers  # noqa: PLC0415
 
-    return DaskWorkers(identity)
+    return DaskWorkers()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from dask import base
 from dask.delayed import delayed
@@ -29,7 +30,6 @@ from streamsparse.running.tasks import Work
 from streamsparse.running.threads import available_threads
 from streamsparse.running.worker import Lanes, futures_of, lanes_of
 from streamsparse.sources.base import Interval
-from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt_once
 
 # A wave should take at least so long: what a lost cluster costs, and the time between checkpoints.
@@ -45,20 +45,20 @@ _compute: Callable[..., tuple[Any, ...]] = base.compute
 _persist: Callable[..., tuple[Any, ...]] = base.persist
 
 
-@dataclass(frozen=True, slots=True)
 class DaskWorkers:
     """Runs passes as dask tasks.
 
-    Attributes
-    ----------
-    identity : of the run; part of the keys of its tasks.
+    Their keys are this object's alone. What tasks are given follows from more than the source and
+    the plan (a Y that is checked, rows that somebody named), and dask takes values of one key for
+    one value.
     """
 
-    identity: str
+    def __init__(self) -> None:
+        self._token = uuid4().hex[:16]
 
     def run_bands(self, scan: Scan, execution: Execution) -> Iterator[tuple[Interval, Found]]:
         """Stream X through fresh accumulators on the workers; yield (band, what was found)."""
-        name = digest_of(self.identity, scan.number)[:16]
+        name = f"{self._token}-{scan.number}"
         feed = feed_of(name, scan.source, block_bytes=scan.stream.block_bytes)
         lanes = _lanes()
         for position, rows in enumerate(scan.bands()):

@@ -1,5 +1,7 @@
 """A pass gives the same bits as tasks of dask, whoever runs them, and the same certificate."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import dask
 import dask.array as da
 import numpy as np
@@ -153,3 +155,19 @@ def test_sparsify__gives_the_same_for_any_chunks(X, narrow, kind, name):
 
     with dask.config.set(scheduler="synchronous"):
         check()
+
+
+def test_certify__of_two_results_at_once_does_not_mix_them(cluster, tmp_path):
+    # Same source, same plan: what differs is what tasks are given.
+    rows = np.random.default_rng(1).standard_normal((300, 40_000)).astype(np.float32)
+    path = tmp_path / "x.zarr"
+    zarr.create_array(path, data=rows, chunks=(300, 5000))
+    Ys = [ss.sparsify(rows, "sketch", m=310, seed=seed, progress=False).Y for seed in (0, 1)]
+
+    def check(Y, runner="dask"):
+        return ss.certify(path, Y, spectral=2, runner=runner, progress=False).errors
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(check, Ys))
+    assert found == [check(Y, "local") for Y in Ys]
+    assert found[0] != found[1]
