@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from streamsparse.api.identity import Identity, Policies
@@ -11,15 +12,16 @@ from streamsparse.api.outcome import result_of
 from streamsparse.errors import ParameterError, SourceChangedError
 from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job, Request
-from streamsparse.methods.run import run_plan
+from streamsparse.methods.run import next_scan, run_plan
 from streamsparse.result import Result
 from streamsparse.running.facts import Facts
 from streamsparse.running.graph import BandGraph, Lazy, constant, feed_of, key_of, task
-from streamsparse.running.local import Execution, Scan
+from streamsparse.running.local import Execution
 from streamsparse.running.memory import PeakMemory
 from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
-from streamsparse.running.replay import PassReachedError, Replay
+from streamsparse.running.shares import MadeElsewhere
+from streamsparse.running.spans import Node, tree_depth
 from streamsparse.running.tasks import Work
 from streamsparse.running.threads import available_threads
 from streamsparse.sources.base import Source
@@ -47,25 +49,19 @@ class LazyJob:
     def job(self, passes: tuple[list[Portable], ...]) -> Job:
         """Return the job, given the packed sums of the passes that were made."""
 
-        def made(number: int, _: int) -> list[Portable] | None:
+        def nodes(number: int, _: int) -> Iterator[tuple[Node, list[Portable]]]:
             # A copy: what is found of a pass is worked on, and tasks change nothing.
-            return copy.deepcopy(passes[number]) if number < len(passes) else None
+            spans = self.plan.stream.spans
+            yield Node(tree_depth(spans), 1, (0, spans)), copy.deepcopy(passes[number])
 
         silent = show_progress(False, label="", total=0)
-        execution = Execution(1, self.zero_nonfinite, silent, workers=Replay(made))
+        made = MadeElsewhere(nodes, passes=len(passes))
+        execution = Execution(1, self.zero_nonfinite, silent, workers=made)
         return Job(self.source, self.plan, execution, output=None)
 
-    def next_scan(self, *passes: list[Portable]) -> Scan:
-        """Return the pass that the method wants next."""
-        try:
-            run_plan(self.job(passes))
-        except PassReachedError as reached:
-            return reached.scan
-        raise AssertionError(f"{self.plan.method} wants no pass after {len(passes)}")
-
     def work(self, *passes: list[Portable]) -> Work:
-        """Return what the tasks of that pass share."""
-        scan = self.next_scan(*passes)
+        """Return what the tasks of the next pass share."""
+        scan = next_scan(self.job(passes))
         return Work(
             accumulators=scan.accumulators,
             rows=(0, self.plan.n),
@@ -111,7 +107,7 @@ def lazy_result(source: Source, request: Request, policies: Policies) -> Lazy:
     lazy_job = constant("job", name, job)
     feed = feed_of(name, source, block_bytes=plan.stream.block_bytes)
     column_bytes = Facts.of(source).used_bytes / plan.d
-    graph = BandGraph.make(f"{name}-0", job.work(), feed, column_bytes=column_bytes)
+    graph = BandGraph.make(f"{name}-0", job.work(), feed, column_bytes=column_bytes, lanes=None)
     passes = [graph.total()]
     while len(passes) < plan.scans:
         here = f"{name}-{len(passes)}"

@@ -67,7 +67,9 @@ def lazy_sketch(
             zero_nonfinite=zero_nonfinite,
         )
         height = rows[1] - rows[0]
-        graph = BandGraph.make(f"{name}-{k}", work, feed, column_bytes=height * itemsize)
+        graph = BandGraph.make(
+            f"{name}-{k}", work, feed, column_bytes=height * itemsize, lanes=None
+        )
         parts.append(_array(graph, finish_sketch, row_map, shape=(height, m)))
     return _concatenate(parts)
 
@@ -99,7 +101,7 @@ def lazy_gram(x: Any, *, feature_axis: int, zero_nonfinite: bool) -> da.Array:
         zero_nonfinite=zero_nonfinite,
     )
     feed, column_bytes = _feed(name, x, chunks), n * block_dtype.itemsize
-    graph = BandGraph.make(name, work, feed, column_bytes=column_bytes)
+    graph = BandGraph.make(name, work, feed, column_bytes=column_bytes, lanes=None)
     return _array(graph, finish_gram, shape=(n, n))
 
 

@@ -95,6 +95,14 @@ def reduce_source(
     return result
 
 
+def check_source(source: Source, plan: Plan) -> None:
+    """Refuse a source that is not all there, or that does not fit the plan, before it is read."""
+    source.verify()
+    if plan.stream.bands > 1:
+        # Rows are uneven: one may not fit.
+        source.bands(plan.stream.band_rows, plan.stream.block_bytes)
+
+
 def check_out_of(destination: Destination, source_paths: list[Path | None]) -> None:
     """Refuse what is in the way of an output, unless it may be what a resumed run has made."""
     out = destination.out
@@ -187,10 +195,7 @@ class Run:
         self, output: ResultWriter | None, scratch: Path | None, checkpoints: Checkpoints | None
     ) -> Result:
         source, plan = self._source, self._plan
-        source.verify()
-        if plan.stream.bands > 1:
-            # Rows are uneven: one that does not fit is refused here, before anything is read.
-            source.bands(plan.stream.band_rows, plan.stream.block_bytes)
+        check_source(source, plan)
         total = plan.scans * Facts.of(source).used_bytes
         with (
             PeakMemory() as peak,

@@ -9,6 +9,7 @@ from typing import Any
 
 from streamsparse.api.identity import Identity, Policies
 from streamsparse.api.part_set import Part, PartSet, known_of
+from streamsparse.api.running import check_source
 from streamsparse.errors import (
     BudgetTooSmallError,
     OutputExistsError,
@@ -17,15 +18,14 @@ from streamsparse.errors import (
 )
 from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job, Request
-from streamsparse.methods.run import run_plan
+from streamsparse.methods.run import next_scan
 from streamsparse.running.checkpoint import first_difference
 from streamsparse.running.facts import Facts
 from streamsparse.running.interrupts import Interrupts
-from streamsparse.running.local import Execution, Scan
+from streamsparse.running.local import Execution
 from streamsparse.running.memory import PeakMemory
 from streamsparse.running.plan import Plan
 from streamsparse.running.progress import Progress, show_progress
-from streamsparse.running.replay import PassReachedError
 from streamsparse.running.shares import MadeElsewhere, columns_of, join_shares, share_of, sum_share
 from streamsparse.running.threads import available_threads, blas_kernels
 from streamsparse.sources.base import Source
@@ -188,17 +188,14 @@ class PartRun:
     def _write(self, folder: Path, progress: str | bool) -> None:
         """Sum the columns and write the part."""
         source, plan = self._source, self._plan
-        source.verify()
-        if plan.stream.bands > 1:
-            # Rows are uneven: one that does not fit is refused here, before anything is read.
-            source.bands(plan.stream.band_rows, plan.stream.block_bytes)
+        check_source(source, plan)
         portion = (self._columns[1] - self._columns[0]) / plan.d
         total = int(Facts.of(source).used_bytes * (1 if self._joined else portion))
         key = digest_of(*(repr(self._facts[name]) for name in sorted(self._facts)))
         writer = PartWriter(folder, key, check=self._interrupts.check)
         with PeakMemory() as peak, show_progress(progress, label=plan.method, total=total) as bar:
             execution = self._execution(bar)
-            scan = reached(Job(source, plan, execution, None))
+            scan = next_scan(Job(source, plan, execution, None))
             if self._joined is None:
                 sum_share(scan, self._share, execution, writer.put)
             else:
@@ -235,15 +232,6 @@ def passes_of(*sets: PartSet | None) -> MadeElsewhere:
     """Return what gives a method the passes of these parts, the first pass first."""
     made = [parts for parts in sets if parts is not None]
     return MadeElsewhere(lambda scan, band: made[scan].nodes(band), passes=len(made))
-
-
-def reached(job: Job) -> Scan:
-    """Return the first pass that a method wants and nobody has made."""
-    try:
-        run_plan(job)
-    except PassReachedError as ending:
-        return ending.scan
-    raise AssertionError(f"{job.plan.method} has all its passes")
 
 
 def _known_of(facts: dict[str, Any]) -> dict[str, Any]:

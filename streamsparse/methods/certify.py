@@ -180,7 +180,8 @@ def _stream(job: Job, sample: Array, probes: Array) -> tuple[Array, Array, Array
     """Return (squared row norms (n,), rows I of G (p, n), G probes (n, q))."""
     source, stream, n = job.source, job.plan.stream, job.plan.n
     block_dtype = source.block_dtype
-    held = hold_sample(source, stream, sample, zero=job.execution.zero_nonfinite)
+    zero, columns = job.execution.zero_nonfinite, job.execution.columns
+    held = hold_sample(source, stream, sample, zero=zero, columns=columns)
 
     def accumulators(band: Interval) -> dict[str, Accumulator]:
         rows = band[1] - band[0]

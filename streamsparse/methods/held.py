@@ -22,7 +22,7 @@ def hold_sample(
     sample: Array,
     *,
     zero: bool,
-    columns: Interval | None = None,
+    columns: Interval | None,
 ) -> HeldSample | None:
     """Read the sampled rows of a source that is read by row bands, and keep them; else None.
 

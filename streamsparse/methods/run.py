@@ -11,7 +11,9 @@ from streamsparse.methods.exact import reduce_exactly
 from streamsparse.methods.sample import reduce_by_sampling
 from streamsparse.methods.select import reduce_by_selecting
 from streamsparse.methods.sketch import reduce_by_sketch
+from streamsparse.running.local import Scan
 from streamsparse.running.rebucket import by_columns
+from streamsparse.running.shares import PassReachedError
 from streamsparse.running.threads import one_blas_thread
 
 _METHODS = {
@@ -26,6 +28,15 @@ def run_plan(job: Job) -> Reduction:
     """Run the method of ``job.plan``."""
     with one_blas_thread(), with_planned_layout(job) as ready:
         return _METHODS[ready.plan.method](ready)
+
+
+def next_scan(job: Job) -> Scan:
+    """Return the first pass that the method wants and that nobody has made for it."""
+    try:
+        run_plan(job)
+    except PassReachedError as ending:
+        return ending.scan
+    raise AssertionError(f"{job.plan.method} has all its passes")
 
 
 @contextmanager

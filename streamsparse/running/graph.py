@@ -123,7 +123,7 @@ class BandGraph:
         feed: Feed,
         *,
         column_bytes: float,
-        lanes: Lanes | None = None,
+        lanes: Lanes | None,
     ) -> BandGraph:
         """Return the graph of a band, nothing in it yet.
 

@@ -14,7 +14,6 @@ from streamsparse.errors import ParameterError
 from streamsparse.kernels.parts import Each
 from streamsparse.running.local import Execution, Found, Scan, add_blocks
 from streamsparse.running.memory import return_memory_at_once
-from streamsparse.running.replay import PassReachedError
 from streamsparse.running.spans import ARITY, Node, cover
 from streamsparse.running.sums import Sums
 from streamsparse.running.threads import worker_threads
@@ -28,6 +27,14 @@ Nodes: TypeAlias = Callable[[int, int], Iterator[tuple[Node, list[Portable]]]]
 
 # Edges of shares are moved to those of groups of spans by at most a half of this share of one.
 _UNEVENNESS = 8
+
+
+class PassReachedError(Exception):
+    """A method wants a pass that nobody has made yet: ``scan`` says what it computes."""
+
+    def __init__(self, scan: Scan) -> None:
+        super().__init__(f"pass {scan.number}")
+        self.scan = scan
 
 
 def share_of(number: int, count: int, *, spans: int) -> Interval:

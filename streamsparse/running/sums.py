@@ -111,14 +111,6 @@ class Sums:
         self._memories = self._remember()
         self.is_complete = True
 
-    def adopt(self, packed: list[Portable]) -> None:
-        """Become what another one, of all these spans, has :meth:`packed`."""
-        self._states = [
-            accumulator.unpack(state)
-            for accumulator, state in zip(self._accumulators, packed, strict=True)
-        ]
-        self._trees, self.span, self.is_complete = [], self._stop, True
-
     def packed(self) -> list[Portable]:
         """Return the one state of each accumulator that everything was merged into."""
         assert self.is_complete

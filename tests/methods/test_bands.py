@@ -50,7 +50,7 @@ def test_hold_sample__returns_the_sampled_rows_of_any_interval(storage):
     source = open_source(storage(X), feature_axis=1, missing="error")
     stream = plan_in_bands(source, bands=4).stream
     sample = np.array([0, 7, 8, 39])
-    held = hold_sample(source, stream, sample, zero=False)
+    held = hold_sample(source, stream, sample, zero=False, columns=None)
     for a, b in ((0, 700), (100, 301), (699, 700)):
         piece = held((a, b))
         if scipy.sparse.issparse(storage(X)):

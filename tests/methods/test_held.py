@@ -47,7 +47,7 @@ def test_hold_sample__reads_each_unit_that_holds_a_row_once(X, kind, sample, tmp
     plan = drivers.plan_of(
         source, method="sketch", m=64, stream={"bands": 3, "band_rows": 24, "block_bytes": 5000}
     )
-    held = hold_sample(source, plan.stream, np.array(sample), zero=False)
+    held = hold_sample(source, plan.stream, np.array(sample), zero=False, columns=None)
     assert held.count == len(sample)
     for columns in ((0, D), (1, 2), (333, D)):
         np.testing.assert_array_equal(held_rows(held, columns), X[sample][:, slice(*columns)])
@@ -59,10 +59,10 @@ def test_hold_sample__reads_each_unit_that_holds_a_row_once(X, kind, sample, tmp
 def test_hold_sample__holds_nothing_where_blocks_have_all_rows(X):
     source = open_source(X, feature_axis=1, missing="error")
     whole = drivers.plan_of(X, method="sketch", m=64).stream
-    assert hold_sample(source, whole, np.array([1]), zero=False) is None
+    assert hold_sample(source, whole, np.array([1]), zero=False, columns=None) is None
     banded = drivers.plan_of(X, method="sketch", m=64, stream={"bands": 2}).stream
-    assert hold_sample(source, banded, np.empty(0, np.int64), zero=False) is None
-    assert hold_sample(source, banded, np.array([1]), zero=False) is not None
+    assert hold_sample(source, banded, np.empty(0, np.int64), zero=False, columns=None) is None
+    assert hold_sample(source, banded, np.array([1]), zero=False, columns=None) is not None
 
 
 def test_hold_sample__of_empty_rows_holds_them(tmp_path):
@@ -72,5 +72,5 @@ def test_hold_sample__of_empty_rows_holds_them(tmp_path):
     stream = drivers.plan_of(
         source, method="sketch", m=64, stream={"bands": 3, "band_rows": 24}
     ).stream
-    held = hold_sample(source, stream, np.array([2, 5, 50]), zero=False)
+    held = hold_sample(source, stream, np.array([2, 5, 50]), zero=False, columns=None)
     np.testing.assert_array_equal(held_rows(held, (0, D)), X[[2, 5, 50]])

@@ -80,7 +80,7 @@ def graph_of(source, *, span, block_bytes=1 << 20, accumulators=light, by_rows=T
     work = Work(accumulators, rows or (0, source.shape[0]), span, source.shape[1], by_rows, False)
     feed = feed_of("pass", source, block_bytes=block_bytes)
     column_bytes = source.shape[0] * source.block_dtype.itemsize
-    return BandGraph.make("band", work, feed, column_bytes=column_bytes)
+    return BandGraph.make("band", work, feed, column_bytes=column_bytes, lanes=None)
 
 
 def expected_of(source, graph):
