@@ -35,8 +35,10 @@ Lazy: TypeAlias = Any
 # Yields ranges of whole chunks: (of these rows, that cover these columns, of so many bytes each).
 Cut: TypeAlias = Callable[[Interval, Interval, int], Iterator[Interval]]
 
-# Of X, for one task where its spans are small; and so many tasks at least.
+# Of X, for one task where its spans are small; and so many tasks for every lane at least, or in all
+# where nobody knows the lanes.
 _TASK_BYTES = 64 << 20
+_TASKS_PER_LANE = 4
 _TASKS = 64
 # Of the memory of a lane: one of several partial sums that may be there beside what it sums.
 _PARTIAL_SHARE = 0.01
@@ -74,7 +76,8 @@ def spans_per_task(
     memory: a task that sums many spans adds them up as it goes. Not if lanes would be idle long.
     """
     count = 1
-    while count * ARITY * span_bytes <= _TASK_BYTES and spans >= _TASKS * count * ARITY:
+    fewest = _TASKS if lanes is None else _TASKS_PER_LANE * lanes.count
+    while count * ARITY * span_bytes <= _TASK_BYTES and spans >= fewest * count * ARITY:
         count *= ARITY
     if count > 1 or lanes is None or lanes.memory_bytes is None:
         return count

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from streamsparse.accumulators.base import Accumulator
 from streamsparse.kernels.parts import serially
 from streamsparse.running.local import MakeAccumulators
-from streamsparse.running.memory import return_memory_at_once
 from streamsparse.running.pieces import prepare
 from streamsparse.running.recipes import Steps
 from streamsparse.running.spans import Node
@@ -94,18 +92,9 @@ class Reader:
         return max(room, (max(rows, n) + 8) * columns * entry_bytes)
 
 
-@contextmanager
-def task_manners() -> Iterator[None]:
-    """Compute with one thread, and give memory back to the worker at once."""
-    return_memory_at_once()
-    with one_blas_thread():
-        yield
-
-
 def read_unit(work: Work, reader: Reader, columns: Interval) -> Block:
     """Return a unit that lies on the edge of two spans, or covers several: it is read once."""
-    with task_manners():
-        return work.prepared(reader.source.read(work.rows, columns))
+    return work.prepared(reader.source.read(work.rows, columns))
 
 
 def sum_spans(
@@ -115,7 +104,7 @@ def sum_spans(
 
     ``shared``: units that lie in them and elsewhere too, in order; those before ``inner`` first.
     """
-    with task_manners():
+    with one_blas_thread():
         sums = work.sums(spans)
         for block in shared:
             if block.columns[0] < inner[0]:
@@ -143,7 +132,7 @@ def add_chunks(
 
     ``columns``: of the chunks, as far as they lie in the spans.
     """
-    with task_manners():
+    with one_blas_thread():
         sums = work.sums(spans) if before is None else copy.deepcopy(before)
         sums.add(work.prepared(chunks.join(work.rows, columns, computed)), serially, serially)
         if not is_last:
@@ -156,7 +145,7 @@ def sum_chunks(
     work: Work, chunks: Chunks, spans: Interval, steps: Steps, *given: Any
 ) -> list[Portable]:
     """Return the sums of some spans whose chunks are computed here, a step after the other."""
-    with task_manners():
+    with one_blas_thread():
         sums = work.sums(spans)
         for columns, computed in steps.chunks(given):
             # No name: a block is let go before the next chunk is computed.
@@ -168,12 +157,11 @@ def sum_chunks(
 def fold(work: Work, first: list[Portable], *others: list[Portable]) -> list[Portable]:
     """Return the sum of neighbours in the merge tree, added left to right."""
     folded = []
-    with task_manners():
-        for accumulator, total, *later in zip(work.made(), first, *others, strict=True):
-            state = accumulator.unpack(copy.deepcopy(total))
-            for packed in later:
-                accumulator.merge(state, accumulator.unpack(packed), serially)
-            folded.append(accumulator.pack(state))
+    for accumulator, total, *later in zip(work.made(), first, *others, strict=True):
+        state = accumulator.unpack(copy.deepcopy(total))
+        for packed in later:
+            accumulator.merge(state, accumulator.unpack(packed), serially)
+        folded.append(accumulator.pack(state))
     return folded
 
 

@@ -309,6 +309,9 @@ MIB = 1 << 20
         (1023, 1, 1, None, 1),
         (1024, 1, 1, None, 16),
         (1 << 16, 1, 1, None, 256),
+        (128, 1 << 17, 1, Lanes(2, None), 16),
+        (127, 1 << 17, 1, Lanes(2, None), 1),
+        (4096, 1, 1, Lanes(65, None), 1),
         # Partial sums that are much for a worker, unless lanes would be idle.
         (62, 128 * MIB, 13 * MIB, None, 1),
         (62, 128 * MIB, 13 * MIB, Lanes(2, None), 1),
