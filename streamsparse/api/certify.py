@@ -16,7 +16,7 @@ from streamsparse.api.arguments import (
     check_of_Y_request,
     check_policies,
 )
-from streamsparse.api.workers import check_runner, dask_workers
+from streamsparse.api.workers import check_runner, dask_workers, seen_from_anywhere
 from streamsparse.checks import MAX_SEED, check_count
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import NonFiniteError, ParameterError
@@ -118,6 +118,7 @@ def certify(
     if queries is None and isinstance(X, tuple):
         raise ParameterError("this Y is not of queries and keys: give X itself, not a tuple")
     open_X = open_any_source if queries is None else open_pair
+    X = seen_from_anywhere(X, runner)
     source: Source = open_X(X, feature_axis=feature_axis, missing=missing)
     if len(Y.shape) != 2 or Y.shape[0] != source.shape[0]:
         raise ParameterError(

@@ -14,7 +14,7 @@ from streamsparse.api.arguments import (
 )
 from streamsparse.api.identity import Policies
 from streamsparse.api.running import check_destination, reduce_source
-from streamsparse.api.workers import check_runner
+from streamsparse.api.workers import check_runner, seen_from_anywhere
 from streamsparse.errors import ParameterError
 from streamsparse.methods.auto import make_plan
 from streamsparse.result import Result
@@ -220,8 +220,10 @@ def sparsify(
         algorithm=algorithm,
         continues=start is not None,
     )
+    X = seen_from_anywhere(X, runner)
     source = open_any_source(X, feature_axis=request.feature_axis, missing=missing)
     begun = open_start(start, source)
+    destination = check_destination(out, overwrite=overwrite, resume=resume)
     policies, on_workers = Policies(missing, nonfinite), check_runner(runner, source)
     if not check_flag("compute", compute):
         if not on_workers or out is not None:
@@ -236,7 +238,7 @@ def sparsify(
     return reduce_source(
         source,
         request,
-        destination=check_destination(out, overwrite=overwrite, resume=resume),
+        destination=destination,
         policies=policies,
         source_paths=[results.path_of(X, source)],
         progress=progress,

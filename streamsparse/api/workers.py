@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 from streamsparse.checks import check_choice
 from streamsparse.errors import ParameterError
 from streamsparse.running.local import Workers
@@ -24,6 +27,13 @@ def check_runner(runner: str, source: Source) -> bool:
             f"path or URL that they can reach, or a dask array"
         )
     return runner == "dask" or (runner == "auto" and source.is_lazy)
+
+
+def seen_from_anywhere(X: Any, runner: str) -> Any:
+    """Return X as workers find it, who have other working directories, where they are to run."""
+    if runner != "dask" or not isinstance(X, str | os.PathLike) or "://" in os.fspath(X):
+        return X
+    return os.path.abspath(X)
 
 
 def dask_workers() -> Workers:

@@ -8,12 +8,12 @@ from streamsparse.errors import UnsupportedInputError
 from streamsparse.sources.base import (
     Array,
     DenseBlock,
-    DenseSource,
     Interval,
     as_block_dtype,
     block_dtype_of,
     check_shape,
 )
+from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_array, digest_of
 
 

@@ -18,7 +18,6 @@ from streamsparse.errors import BadStructureError, UnsupportedInputError
 from streamsparse.sources.base import (
     Array,
     DenseBlock,
-    DenseSource,
     Interval,
     block_dtype_of,
     check_shape,
@@ -26,6 +25,7 @@ from streamsparse.sources.base import (
     intervals_from_edges,
     split_intervals,
 )
+from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt_once
 

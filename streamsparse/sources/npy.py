@@ -20,12 +20,12 @@ from streamsparse.errors import (
 from streamsparse.sources.base import (
     Array,
     DenseBlock,
-    DenseSource,
     Interval,
     block_dtype_of,
     check_shape,
     regular_intervals,
 )
+from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt, within_deadline
 from streamsparse.units import format_bytes

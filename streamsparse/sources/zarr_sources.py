@@ -8,15 +8,9 @@ from typing import Any
 import numpy as np
 
 from streamsparse.errors import BadStructureError, UnsupportedInputError
-from streamsparse.sources.base import (
-    Array,
-    DenseBlock,
-    DenseSource,
-    Interval,
-    block_dtype_of,
-    check_shape,
-)
+from streamsparse.sources.base import Array, DenseBlock, Interval, block_dtype_of, check_shape
 from streamsparse.sources.compressed import CompressedSource
+from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import within_deadline
 from streamsparse.sources.structure import CHECK_BYTES, check_indptr, check_indptr_ends

@@ -173,3 +173,22 @@ def test_calls__share_no_key_though_source_and_plan_are_the_same():
     ours = [{key for key in keys if key.startswith("streamsparse-span")} for keys in seen]
     assert all(ours)
     assert not ours[0] & ours[1]
+
+
+@pytest.mark.parametrize("kind", ["zarr", "csc group", "npy"])
+def test_sparsify__of_a_relative_path_is_read_in_other_directories(
+    sources, tmp_path, monkeypatch, kind
+):
+    path = tmp_path / "x.npy" if kind == "npy" else sources[kind]
+    if kind == "npy":
+        np.save(path, np.ones((5, 4000), np.float32))
+
+    def elsewhere(dsk, keys, **settings):
+        monkeypatch.chdir("/")
+        return dask.get(dsk, keys, **settings)
+
+    monkeypatch.chdir(path.parent)
+    wanted = ss.sparsify(path.name, "sketch", m=40, progress=False).Y
+    with dask.config.set(scheduler=elsewhere):
+        found = ss.sparsify(path.name, "sketch", m=40, progress=False, runner="dask").Y
+    np.testing.assert_array_equal(found, wanted)
