@@ -47,8 +47,15 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
 ]
 # A client of dask tries for 30 s to reach its scheduler again.
 LOST_WITHIN_SECONDS = 35.0
-# A job with 224 spans takes more than ten seconds.
+# What reading the columns of one span takes at least, so that a job is still running when its fault
+# comes, however fast the machine: two workers read for nine seconds, or for six.
 READ_SECONDS = 0.08
+READ_SECONDS_KEPT = 0.05
+
+
+def _pause(columns: int, seconds: float) -> None:
+    """Wait as long as reading so many columns takes."""
+    time.sleep(seconds * columns / SPAN_WIDTH)
 
 
 class Slow:
@@ -64,7 +71,7 @@ class Slow:
 
     def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Any:
         """Read a block."""
-        time.sleep(self.seconds)
+        _pause(columns[1] - columns[0], self.seconds)
         if self.log is not None:
             with self.log.open("a") as file:
                 file.write(f"{columns[0]} {columns[1]}\n")
@@ -83,12 +90,12 @@ def make_sources(folder: Path) -> None:
 
 
 def source_of(folder: Path, kind: str, seconds: float) -> Any:
-    """Return X as workers read it: a part of it takes ``seconds``."""
+    """Return X as workers read it: the columns of a span take ``seconds``."""
     if kind == "zarr":
         return Slow(ss.open_source(folder / "x.zarr"), seconds, folder / "reads")
 
     def chunk(block: Any) -> Any:
-        time.sleep(seconds)
+        _pause(block.shape[1], seconds)
         return block if kind == "dask" else scipy.sparse.csr_array(block)
 
     X = np.load(folder / "x.npy")
@@ -335,9 +342,8 @@ def of_schedulers(folder: Path, trials: int) -> Tally:
 
             def run(about: str = about, said: Path = said, method: str = method) -> None:
                 try:
-                    _reduce(
-                        folder, about, method, dict(METHODS)[method], seconds=0.05, runner="dask"
-                    )
+                    options, seconds = dict(METHODS)[method], READ_SECONDS_KEPT
+                    _reduce(folder, about, method, options, seconds=seconds, runner="dask")
                 except ss.StoreError as error:
                     said.write_text(str(error))
                     raise
@@ -378,8 +384,9 @@ def of_clients(folder: Path, trials: int) -> Tally:
             def run(
                 about: str | None = None if begins_here else about, method: str = method
             ) -> None:
+                options, seconds = dict(METHODS)[method], READ_SECONDS_KEPT
                 runner = "dask" if about else "local"
-                _reduce(folder, about, method, dict(METHODS)[method], seconds=0.05, runner=runner)
+                _reduce(folder, about, method, options, seconds=seconds, runner=runner)
 
             pid = jobs.spawn(run, quiet=False)
             _wait_until_kept(folder, pid)
