@@ -1,5 +1,7 @@
 """Run parts of the library by hand: an accumulator over pieces, a plan over a source."""
 
+import itertools
+import os
 from dataclasses import replace
 from itertools import pairwise
 
@@ -145,4 +147,21 @@ class Failing:
             raise StoreError("the store is gone")
         self._left -= 1
         self.reads.append((rows, columns))
+        return self._source.read(rows, columns)
+
+
+class Interrupting:
+    """A source that sends its own process a signal, once, when columns from ``after`` are read."""
+
+    def __init__(self, source, number, *, after=0):
+        self._source, self._number, self._after = source, number, after
+        # Two readers may arrive at once, and a second signal is another matter.
+        self._once = itertools.count()
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    def read(self, rows, columns):
+        if columns[0] >= self._after and next(self._once) == 0:
+            os.kill(os.getpid(), self._number)
         return self._source.read(rows, columns)

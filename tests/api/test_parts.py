@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import streamsparse as ss
-from drivers import Watched, flip_byte
+from drivers import Interrupting, Watched, flip_byte
 from streamsparse.api import running, summing
 from streamsparse.methods import exact_plan, sample_plan, sketch_plan
 from streamsparse.methods.auto import make_plan
@@ -448,10 +449,13 @@ def test_reduce_part__refuses_a_source_that_was_written_to_meanwhile(tmp_path, n
     np.save(path, np.load(folder / "x.npy"))
 
     class Writing(Watched):
+        one_at_a_time = threading.Lock()
+
         def read(self, rows, columns):
-            if not self.reads:
-                np.save(path, np.load(folder / "x.npy"))
-            return super().read(rows, columns)
+            with self.one_at_a_time:
+                if not self.reads:
+                    np.save(path, np.load(folder / "x.npy"))
+                return super().read(rows, columns)
 
     with pytest.raises(ss.SourceChangedError, match="was written to"):
         ss.reduce_part(Writing(ss.open_source(path)), tmp_path / "p", "exact", part=(1, 2))
@@ -459,12 +463,7 @@ def test_reduce_part__refuses_a_source_that_was_written_to_meanwhile(tmp_path, n
 
 
 def test_reduce_part__a_signal_ends_it_and_leaves_nothing(tmp_path, narrow, folder):
-    class Interrupting(Watched):
-        def read(self, rows, columns):
-            os.kill(os.getpid(), signal.SIGTERM)
-            return super().read(rows, columns)
-
-    source = Interrupting(ss.open_source(folder / "x.npy"))
+    source = Interrupting(ss.open_source(folder / "x.npy"), signal.SIGTERM)
     with pytest.raises(ss.RunInterrupted, match="SIGTERM"):
         ss.reduce_part(source, tmp_path / "p", "sketch", m=32, part=(1, 2))
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse
 
 import streamsparse as ss
-from drivers import Failing
+from drivers import Failing, Interrupting
 from streamsparse.running import checkpoint, spans, stream
 from streamsparse.storing.commit import Workplace
 from streamsparse.storing.records import read_facts
@@ -210,14 +210,7 @@ def test_sparsify__a_signal_ends_it_and_says_how_to_go_on(
     tmp_path, narrow, matrices, number, has_out
 ):
     source, out = ss.open_source(matrices["dense"]), tmp_path / "Y.zarr"
-
-    class Interrupting(Failing):
-        def read(self, rows, columns):
-            if columns[0] > D // 2:
-                os.kill(os.getpid(), number)
-            return super().read(rows, columns)
-
-    X = Interrupting(source, after=-1)
+    X = Interrupting(source, number, after=D // 2)
     with pytest.raises(ss.RunInterrupted, match=number.name) as caught:
         ss.sparsify(X, "sketch", m=32, out=out if has_out else None, progress=False)
     assert (caught.value.number, caught.value.has_checkpoint) == (number, has_out)
