@@ -12,6 +12,7 @@ import zarr
 import drivers
 import strategies
 import streamsparse as ss
+from params import slow_but
 from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job
 from streamsparse.methods.run import run_plan
@@ -54,7 +55,11 @@ def expected(X):
 @pytest.mark.parametrize("method", ARGUMENTS)
 @pytest.mark.parametrize(
     ("chunks", "zarr_format"),
-    [((N, 1000), 2), ((10, 7777), 3), ((1, D), 2), ((1, D), 3), ((N, D), 3), ((64, 333), 2)],
+    slow_but(
+        [((N, 1000), 2), ((10, 7777), 3), ((1, D), 2), ((1, D), 3), ((N, D), 3), ((64, 333), 2)],
+        ((10, 7777), 3),
+        ((64, 333), 2),
+    ),
 )
 def test_sparsify__gives_the_same_bits_for_any_zarr_grid(
     X, expected, tmp_path, method, zarr_format, chunks
@@ -160,7 +165,7 @@ def ways_to_run(kind, method):
 
 
 @pytest.mark.parametrize("method", ARGUMENTS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but(KINDS, "memory", "zarr", "csc group"))
 def test_run_plan__gives_the_same_bits_for_any_threads_and_blocks_of_any_source(
     stored, expected, expected_sparse, kind, method
 ):
@@ -209,6 +214,7 @@ def test_sparsify__gives_the_same_bits_for_any_budget(X, expected, tmp_path, mem
         assert bits(result.Y) == expected[method]
 
 
+@pytest.mark.slow
 def test_sparsify__gives_the_same_bits_in_row_bands_on_disk(tmp_path):
     X = strategies.sparse_matrix(4000, 30_000, 0.01)
     write_sparse(tmp_path / "x.zarr", X, chunk_entries=10_000)

@@ -59,6 +59,7 @@ def pyplot():
     pyplot.close("all")
 
 
+@pytest.mark.slow
 @each_notebook
 def test_notebook__runs_at_toy_size(path, pyplot, tmp_path, monkeypatch, capsys):
     if any("from distributed import" in source_of(cell) for cell in code_cells(path)):

@@ -11,9 +11,11 @@ from threadpoolctl import threadpool_info
 import drivers
 import strategies
 import streamsparse as ss
+from params import slow_but
 from streamsparse.storing import result_store
 
 
+@pytest.mark.slow
 def test_sparsify__accepts_what_plan_accepts_for_wide_indices():
     X = strategies.sparse_matrix(500, 100_000, 0.04, dtype="float64")
     wide = scipy.sparse.csr_array(
@@ -25,7 +27,7 @@ def test_sparsify__accepts_what_plan_accepts_for_wide_indices():
 
 
 @pytest.mark.filterwarnings("ignore:nothing could be measured within")
-@pytest.mark.parametrize("storage", ["csr", "csc", "dask"])
+@pytest.mark.parametrize("storage", slow_but(["csr", "csc", "dask"], "csr"))
 def test_sparsify__accepts_what_plan_accepts_for_uneven_rows(storage, tmp_path):
     rng = np.random.default_rng(0)
     X = strategies.sparse_matrix(600, 70_000, 0.002).tolil()

@@ -10,6 +10,7 @@ import reference
 import strategies
 import tolerances
 from drivers import accumulate, block_dtype
+from params import slow_but
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
@@ -158,7 +159,7 @@ def test_prepare__reads_nonfinite_as_zero_on_a_copy():
 
 
 @pytest.mark.parametrize("storage", ["dense", "sparse"])
-@pytest.mark.parametrize("n", [3, 600])
+@pytest.mark.parametrize("n", slow_but([3, 600], 3))
 def test_gram__of_more_columns_than_a_stack_of_tiles_holds_is_exact(storage, n):
     # Stacks hold 16 tiles for n = 3, 6 for n = 600; more than 512 rows are mirrored by bands.
     d = 9000 if n == 3 else 4000

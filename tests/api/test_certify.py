@@ -11,6 +11,7 @@ from scipy.special import softmax
 import strategies
 import streamsparse as ss
 import tolerances
+from params import slow_but
 from streamsparse.dense.linalg import loewner_error
 from streamsparse.sketching.bounds import rows_for_share, share_of_rows
 
@@ -176,7 +177,7 @@ def test_certify__refuses_what_is_no_flag_and_no_number_of_passes(X, spectral):
         ss.certify(X, np.zeros((N, 1)), spectral=spectral)
 
 
-@pytest.mark.parametrize("how", [{}, {"spectral": 2}, {"exact": True}])
+@pytest.mark.parametrize("how", slow_but([{}, {"spectral": 2}, {"exact": True}], {"spectral": 2}))
 def test_certify__on_dask_says_what_it_says_here(how, tmp_path):
     X = np.random.default_rng(3).standard_normal((300, 50_000)).astype(np.float32)
     zarr.create_array(tmp_path / "X.zarr", data=X, chunks=(300, 9_000))

@@ -12,6 +12,7 @@ import zarr
 from dask.callbacks import Callback
 
 import streamsparse as ss
+from params import slow_but
 
 N, D = 40, 60_000
 REQUESTS = {
@@ -122,7 +123,7 @@ def sparse_chunks(X, kind, chunks):
 SPARSE = [f"{form}_{what}" for form, what in itertools.product(("csr", "csc"), ("array", "matrix"))]
 
 
-@pytest.mark.parametrize("kind", ["dense", *SPARSE])
+@pytest.mark.parametrize("kind", slow_but(["dense", *SPARSE], "dense", "csr_array"))
 @pytest.mark.parametrize("feature_axis", [1, 0])
 def test_sketch_and_gram__are_what_sparsify_makes(kind, feature_axis, X, references):
     stored, chunks = (X, (13, 9_000)) if feature_axis == 1 else (X.T.copy(), (9_000, 13))
@@ -186,7 +187,7 @@ def test_lazy_arrays__refuse_at_once(make, error, says, X):
 
 
 @pytest.mark.parametrize("feature_axis", [1, 0])
-@pytest.mark.parametrize("how", ["eager", "lazy"])
+@pytest.mark.parametrize("how", slow_but(["eager", "lazy"], "lazy"))
 def test_chunks_of_whole_rows__are_computed_once_and_cut_by_columns(feature_axis, how):
     n, d, memory = 128, 100_000, "300 MiB"
     X = np.random.default_rng(2).standard_normal((n, d)).astype(np.float32) / 300

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import streamsparse as ss
 from drivers import Interrupting, Watched, flip_byte
+from params import slow_but
 from streamsparse.api import running, summing
 from streamsparse.methods import exact_plan, sample_plan, sketch_plan
 from streamsparse.methods.auto import make_plan
@@ -115,7 +116,7 @@ def bits(result):
     return Y.tobytes(), columns, json.dumps(certificate), json.dumps(curve)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", slow_but(RUNS, "exact", "sketch", "exact of sparse columns"))
 def test_merge__has_the_bits_and_the_certificate_of_one_run(tmp_path, banded, folder, name):
     file, method, options = RUNS[name]
     X = folder / file
@@ -136,7 +137,7 @@ def test_merge__has_the_bits_and_the_certificate_of_one_run(tmp_path, banded, fo
 
 
 @pytest.mark.parametrize("options", [{"m": 40}, {"epsilon": 0.9, "target": "entries"}])
-@pytest.mark.parametrize("file", ["dense.zarr", "columns.zarr"])
+@pytest.mark.parametrize("file", slow_but(["dense.zarr", "columns.zarr"], "columns.zarr"))
 def test_merge__of_two_passes_has_the_bits_of_one_run(
     tmp_path, narrow, folder, monkeypatch, file, options
 ):

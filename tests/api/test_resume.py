@@ -11,6 +11,7 @@ import scipy.sparse
 
 import streamsparse as ss
 from drivers import Failing, Interrupting
+from params import slow_but
 from streamsparse.running import checkpoint, spans, stream
 from streamsparse.storing.commit import Workplace
 from streamsparse.storing.records import read_facts
@@ -69,7 +70,7 @@ def kept(out):
     return sorted(path.name for path in Workplace(out).folder.glob("[cp]*"))
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", slow_but(RUNS, "exact", "sketch", "sample", "select in one pass"))
 def test_resume__goes_on_with_the_same_bits_from_wherever_it_ended(
     tmp_path, narrow, matrices, name
 ):

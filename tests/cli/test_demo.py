@@ -14,6 +14,7 @@ def report():
     return run_demo(limit=12, say=lambda what: None)
 
 
+@pytest.mark.slow
 def test_demo__every_certificate_holds(report):
     assert report.violations == []
     asked = ["exact", "sketch", "sketch", "sketch", "sample", "select", "auto"]

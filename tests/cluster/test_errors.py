@@ -13,6 +13,9 @@ from dask.sizeof import sizeof
 import streamsparse as ss
 from streamsparse.sources.zarr_sources import ZarrSource
 
+# Fast tests of the same tasks, without a cluster, are in tests/running.
+pytestmark = pytest.mark.slow
+
 N, D = 10, 5000
 
 

@@ -10,6 +10,9 @@ import pytest
 
 import streamsparse as ss
 
+# Fast tests of the same tasks, without a cluster, are in tests/running.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shown(monkeypatch):

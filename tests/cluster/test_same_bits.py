@@ -13,6 +13,9 @@ import streamsparse as ss
 from cluster_tools import everything, small_cluster
 from streamsparse.storing.zarr_write import write_sparse
 
+# Fast tests of the same tasks, without a cluster, are in tests/running.
+pytestmark = pytest.mark.slow
+
 N, D = 24, 9000
 METHODS = {
     "exact": {},

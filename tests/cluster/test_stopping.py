@@ -14,6 +14,9 @@ from cluster_tools import everything
 from streamsparse.running import checkpoint, dask_runner, spans, stream
 from streamsparse.storing.commit import Workplace
 
+# Fast tests of the same tasks, without a cluster, are in tests/running.
+pytestmark = pytest.mark.slow
+
 CODE = """
 import sys, time
 import dask, dask.array as da, numpy as np

@@ -9,6 +9,7 @@ import scipy.sparse
 import drivers
 import strategies
 import streamsparse as ss
+from params import slow_but
 from streamsparse.methods.base import Job
 from streamsparse.methods.held import hold_sample
 from streamsparse.methods.sketch import reduce_by_sketch, rows_to_check
@@ -28,7 +29,7 @@ def plan_in_bands(source, *, bands, m=64):
 
 
 @pytest.mark.parametrize("storage", [np.asarray, scipy.sparse.csr_array])
-@pytest.mark.parametrize("bands", [2, 5])
+@pytest.mark.parametrize("bands", slow_but([2, 5], 2))
 def test_reduce_by_sketch__certifies_bands_with_the_true_rows_of_G(storage, bands):
     X = strategies.integer_matrix(300, 5000, "int16") * (np.arange(5000) % 4 == 0)
     source = open_source(storage(X), feature_axis=1, missing="error")

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import strategies
 from drivers import Watched, serial
+from params import slow_but
 from streamsparse.accumulators.digest import DigestAccumulator
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.leaf_sums import LeafSumsAccumulator
@@ -233,7 +234,7 @@ def twice(seed):
     return get
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but(KINDS, "units", "csc group", "dask csr"))
 @pytest.mark.parametrize("name", ACCUMULATORS)
 def test_tasks__may_run_twice_and_change_nothing(tmp_path, kind, name):
     d, span = 2000, 64
