@@ -21,7 +21,8 @@ from streamsparse.methods.plans import (
     READ_BYTES_PER_SECOND,
     SKETCH_ADDS,
 )
-from streamsparse.running.graph import BandGraph, StoreFeed, key_of
+from streamsparse.running.feeds import StoreFeed
+from streamsparse.running.graph import BandGraph, key_of
 from streamsparse.running.spans import ARITY, cover
 from streamsparse.running.threads import available_threads
 

@@ -19,7 +19,8 @@ from typing import Any
 
 from streamsparse.kernels.parts import serially
 from streamsparse.running import dask_runner
-from streamsparse.running.graph import BandGraph, StoreFeed, spans_per_task
+from streamsparse.running.feeds import StoreFeed
+from streamsparse.running.graph import BandGraph, spans_per_task
 from streamsparse.running.spans import ARITY, MergeTree, Node, cover, span_count
 from streamsparse.running.tasks import read_unit, sum_spans
 

@@ -15,7 +15,8 @@ from streamsparse.methods.base import Job, Request
 from streamsparse.methods.run import next_scan, run_plan
 from streamsparse.result import Result
 from streamsparse.running.facts import Facts
-from streamsparse.running.graph import BandGraph, Lazy, constant, feed_of, key_of, task
+from streamsparse.running.feeds import feed_of
+from streamsparse.running.graph import BandGraph, Lazy, constant, key_of, task
 from streamsparse.running.local import Execution
 from streamsparse.running.memory import PeakMemory
 from streamsparse.running.plan import Plan

@@ -15,7 +15,8 @@ from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
 from streamsparse.checks import check_count
 from streamsparse.errors import UnsupportedInputError
-from streamsparse.running.graph import BandGraph, ChunkFeed, Lazy
+from streamsparse.running.feeds import ChunkFeed
+from streamsparse.running.graph import BandGraph, Lazy
 from streamsparse.running.spans import span_width
 from streamsparse.running.tasks import Work, found_of
 from streamsparse.sketching.row_map import RowMap

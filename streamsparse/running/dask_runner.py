@@ -22,7 +22,8 @@ from dask.delayed import delayed
 from streamsparse.errors import RunInterrupted
 from streamsparse.kernels.parts import serially
 from streamsparse.running.checkpoint import Place
-from streamsparse.running.graph import BandGraph, Lazy, feed_of
+from streamsparse.running.feeds import feed_of
+from streamsparse.running.graph import BandGraph, Lazy
 from streamsparse.running.local import Execution, Found, Scan, fill
 from streamsparse.running.spans import ARITY, Node, cover
 from streamsparse.running.sums import Sums

@@ -26,7 +26,8 @@ from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.picker import ColumnPicker
 from streamsparse.accumulators.rules import PriorityRule
 from streamsparse.accumulators.sketch import SketchAccumulator
-from streamsparse.running.graph import BandGraph, StoreFeed, feed_of, key_of, spans_per_task
+from streamsparse.running.feeds import StoreFeed, feed_of
+from streamsparse.running.graph import BandGraph, key_of, spans_per_task
 from streamsparse.running.pieces import prepare
 from streamsparse.running.spans import cover
 from streamsparse.running.sums import Sums

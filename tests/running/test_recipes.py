@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import streamsparse as ss
-from streamsparse.running.graph import ChunkFeed
+from streamsparse.running.feeds import ChunkFeed
 from streamsparse.running.recipes import Recipes, Steps
 
 N, D = 5, 16 << 14
