@@ -23,7 +23,7 @@ from streamsparse.accumulators.base import DensePiece
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
-from streamsparse.kernels.parts import serially
+from streamsparse.kernels.ranges import serially
 from streamsparse.running.tasks import Work, fold
 from streamsparse.running.threads import one_blas_thread
 from streamsparse.sketching.run_hash import SparseSign

@@ -17,7 +17,7 @@ from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
-from streamsparse.kernels.parts import serially
+from streamsparse.kernels.ranges import serially
 from streamsparse.running import dask_runner
 from streamsparse.running.feeds import StoreFeed
 from streamsparse.running.graph import BandGraph, spans_per_task

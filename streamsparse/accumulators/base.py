@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from streamsparse.kernels.parts import Each, shares
+from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.sources.base import Array, Interval
 from streamsparse.storing.records import Portable
 
@@ -118,7 +118,7 @@ class Additive(Forgetful):
         """Nothing is kept back."""
 
     def merge(self, into: State, other: State, each: Each) -> None:
-        """Add array by array, in shares of rows."""
+        """Add array by array, in ranges of rows."""
         add_states(into, other, each)
 
     def clear(self, state: State) -> None:
@@ -136,10 +136,10 @@ class Additive(Forgetful):
 
 
 def add_states(into: list[Array], other: list[Array], each: Each) -> None:
-    """Add ``other`` to ``into``, by shares of rows."""
+    """Add ``other`` to ``into``, by ranges of rows."""
 
     def add_arrays(a: Array, b: Array) -> None:
-        parts = shares(a.shape[0], 64)
+        parts = even_ranges(a.shape[0], 64)
 
         def add(part: int) -> None:
             lo, hi = parts[part]

@@ -7,7 +7,7 @@ import numpy as np
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
 from streamsparse.accumulators.steps import columns_of
 from streamsparse.kernels.digest import digest_dense, digest_sparse_columns, digest_sparse_rows
-from streamsparse.kernels.parts import Each, shares
+from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.sketching.draws import digest_factors
 from streamsparse.sources.base import Array, Interval
 
@@ -45,7 +45,7 @@ class DigestAccumulator(Additive):
         extents = None
         if isinstance(piece, SparsePiece):
             extents = columns_of(piece, columns).extents
-        parts = shares(self.rows, 16)
+        parts = even_ranges(self.rows, 16)
 
         def add(part: int) -> None:
             a, b = parts[part]

@@ -12,7 +12,7 @@ from streamsparse.accumulators.tiles import (
     row_bands,
 )
 from streamsparse.kernels.gram import scatter_columns
-from streamsparse.kernels.parts import Each
+from streamsparse.kernels.ranges import Each
 from streamsparse.sources.base import Array
 
 # A sparse column of a entries costs a^2 / 2 scattered products; made dense it costs about n^2 / 50

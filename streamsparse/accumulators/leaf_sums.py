@@ -8,7 +8,7 @@ import numpy as np
 
 from streamsparse.accumulators.base import Forgetful, Piece
 from streamsparse.accumulators.gram import GramAccumulator
-from streamsparse.kernels.parts import Each
+from streamsparse.kernels.ranges import Each
 from streamsparse.sources.base import Array
 from streamsparse.storing.records import Portable
 

@@ -12,7 +12,7 @@ from streamsparse.kernels.norms import (
     norms_sparse_columns,
     norms_sparse_rows,
 )
-from streamsparse.kernels.parts import Each, shares
+from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.sources.base import Array
 
 
@@ -40,7 +40,7 @@ class NormsAccumulator(Additive):
         """
         lanes = state[0]
         by_columns = isinstance(piece, SparsePiece) and not piece.by_rows
-        parts = [(0, self.rows)] if by_columns else shares(self.rows, 16)
+        parts = [(0, self.rows)] if by_columns else even_ranges(self.rows, 16)
 
         def add(part: int) -> None:
             a, b = parts[part]

@@ -8,8 +8,8 @@ from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
 from streamsparse.accumulators.picks import Batch, Picking, Picks, compress
 from streamsparse.accumulators.rules import Rule
 from streamsparse.accumulators.tiles import STACK_BYTES, TILE_WIDTH, Tile, TileStack, row_bands
-from streamsparse.kernels.parts import Each, shares
 from streamsparse.kernels.project import project_columns
+from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.sources.base import Array
 
 
@@ -99,7 +99,7 @@ class ColumnPicker(Picking[Rule]):
             return np.ones(count)
         vectors = self.vectors
         projected = np.empty((count, vectors.shape[1]))
-        parts = shares(count, 64)
+        parts = even_ranges(count, 64)
 
         def project(part: int) -> None:
             a, b = parts[part]

@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from streamsparse.kernels.parts import Each
+from streamsparse.kernels.ranges import Each
 from streamsparse.sources.base import Array
 from streamsparse.storing.records import Portable
 

@@ -7,8 +7,8 @@ import numpy as np
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
 from streamsparse.accumulators.steps import column_steps
 from streamsparse.accumulators.tiles import TILE_WIDTH, Tile, TileStack, row_bands
-from streamsparse.kernels.parts import Each, shares
 from streamsparse.kernels.project import expand_rows, project_rows
+from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.sources.base import Array
 
 
@@ -71,7 +71,7 @@ class ProbesAccumulator(Additive):
     def _add_step(self, out: Array, step: SparsePiece, each: Each) -> None:
         """Project on X^T Omega by columns of Omega, then expand by rows of X."""
         q = self.probes.shape[1]
-        groups, parts = shares(q, 8), shares(self.rows, 16)
+        groups, parts = even_ranges(q, 8), even_ranges(self.rows, 16)
         shift = step.columns[0] - step.origin
         projected = np.zeros((step.columns[1] - step.columns[0], q))
 

@@ -18,7 +18,7 @@ from streamsparse.accumulators.tiles import (
 )
 from streamsparse.kernels.gram import rows_sparse
 from streamsparse.kernels.layout import transpose_compressed
-from streamsparse.kernels.parts import Each, shares
+from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.sources.base import Array, Interval
 
 # Of a sampled entry: its place, its column, its value and row, in two layouts; of a column.
@@ -111,7 +111,7 @@ class RowsAccumulator(Additive):
     ) -> None:
         sampled = _by_columns(rows, chosen, part.columns)
         shift = part.columns[0] - part.origin
-        parts = shares(self.rows, 16)
+        parts = even_ranges(self.rows, 16)
 
         def add(k: int) -> None:
             a, b = parts[k]

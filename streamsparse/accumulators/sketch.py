@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, State
-from streamsparse.kernels.parts import Each, shares
+from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.kernels.sketch import sketch_dense, sketch_sparse
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.base import Array
@@ -36,7 +36,7 @@ class SketchAccumulator(Additive):
         offsets, signs = self.operator.tables(first, -(-piece.columns[1] // run))
         # Columns are counted from `phase` before the first one, at the edge of its run.
         phase = origin - first * run
-        parts = shares(self.rows, 16)
+        parts = even_ranges(self.rows, 16)
 
         def add(part: int) -> None:
             a, b = parts[part]

@@ -21,7 +21,7 @@ from streamsparse.kernels.gram import (
     fill_tile_columns,
     normalise_rows,
 )
-from streamsparse.kernels.parts import Each, shares
+from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.sources.base import Array, Interval
 
 TILE_WIDTH = 256
@@ -103,7 +103,7 @@ class TileStack:
         """Append the columns [lo, hi) of ``piece.data``; at most ``room`` of them."""
         if self.filled == 0:
             self.first = piece.columns[0] + lo - piece.offset
-        parts = shares(self.rows, 32)
+        parts = even_ranges(self.rows, 32)
 
         def fill(part: int) -> None:
             a, b = parts[part]

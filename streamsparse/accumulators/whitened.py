@@ -18,8 +18,8 @@ from streamsparse.accumulators.picks import (
     join,
 )
 from streamsparse.accumulators.tiles import TILE_WIDTH, Tile, TileStack
-from streamsparse.kernels.parts import Each, shares, steps
 from streamsparse.kernels.project import project_columns
+from streamsparse.kernels.ranges import Each, even_ranges, steps
 from streamsparse.sources.base import Array
 
 
@@ -149,7 +149,7 @@ class WhitenedPicker(Picking[Chooser]):
         indptr, indices, data = columns
         extents = np.stack([indptr[:-1], indptr[1:]])
         projected = np.empty((extents.shape[1], vectors.shape[1]))
-        parts = shares(extents.shape[1], 16)
+        parts = even_ranges(extents.shape[1], 16)
 
         def project(part: int) -> None:
             a, b = parts[part]

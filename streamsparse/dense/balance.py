@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamsparse.kernels.balance import balance_columns
-from streamsparse.kernels.parts import Each, steps
+from streamsparse.kernels.ranges import Each, steps
 from streamsparse.sources.base import Array, Interval
 from streamsparse.storing.records import Portable
 
@@ -96,7 +96,7 @@ class Balance:
 
 
 def _bands(k: int) -> list[Interval]:
-    """Return bands of rows: shares of work for threads, and large enough for BLAS."""
+    """Return bands of rows: work for threads, and large enough for BLAS."""
     return steps(k, 128)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from streamsparse.dense.linalg import eigenpairs, rank_of, triangle_of
-from streamsparse.kernels.parts import steps
+from streamsparse.kernels.ranges import steps
 from streamsparse.sources.base import Array
 
 

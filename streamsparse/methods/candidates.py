@@ -16,7 +16,7 @@ from streamsparse.accumulators.whitened import Chooser, WhitenedPicker
 from streamsparse.dense.balance import KEEP_ALL, Balance
 from streamsparse.dense.pool import Pool
 from streamsparse.dense.whiten import Whitener
-from streamsparse.kernels.parts import Each
+from streamsparse.kernels.ranges import Each
 from streamsparse.methods.base import GramState, Job
 from streamsparse.methods.one_pass import OnePassChooser
 from streamsparse.methods.passes import refuse_change

@@ -6,7 +6,7 @@ import numpy as np
 
 from streamsparse.accumulators.picks import Batch, Picks, densify
 from streamsparse.dense.balance import KEEP_ALL, Balance, rate_for
-from streamsparse.kernels.parts import Each, serially, steps
+from streamsparse.kernels.ranges import Each, serially, steps
 from streamsparse.sources.base import Array
 from streamsparse.storing.records import Portable
 

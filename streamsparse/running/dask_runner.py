@@ -20,7 +20,7 @@ from dask import base
 from dask.delayed import delayed
 
 from streamsparse.errors import RunInterrupted
-from streamsparse.kernels.parts import serially
+from streamsparse.kernels.ranges import serially
 from streamsparse.running.checkpoint import Place
 from streamsparse.running.feeds import feed_of
 from streamsparse.running.graph import BandGraph, Lazy

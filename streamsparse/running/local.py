@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from streamsparse.accumulators.base import Accumulator
 from streamsparse.errors import RunInterrupted, StoreError
-from streamsparse.kernels.parts import Each
+from streamsparse.kernels.ranges import Each
 from streamsparse.running.checkpoint import Checkpoints, Place
 from streamsparse.running.facts import Facts
 from streamsparse.running.interrupts import Interrupts

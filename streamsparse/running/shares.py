@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from streamsparse.accumulators.base import Accumulator
 from streamsparse.errors import ParameterError
-from streamsparse.kernels.parts import Each
+from streamsparse.kernels.ranges import Each
 from streamsparse.running.local import Execution, Found, Scan, add_blocks
 from streamsparse.running.memory import return_memory_at_once
 from streamsparse.running.spans import ARITY, Node, cover

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamsparse.accumulators.base import Accumulator, State
-from streamsparse.kernels.parts import Each
+from streamsparse.kernels.ranges import Each
 from streamsparse.running.pieces import cut_pieces
 from streamsparse.running.spans import MergeTree, Node
 from streamsparse.sources.base import Block, Interval

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from streamsparse.accumulators.base import Accumulator
-from streamsparse.kernels.parts import serially
+from streamsparse.kernels.ranges import serially
 from streamsparse.running.local import MakeAccumulators
 from streamsparse.running.pieces import prepare
 from streamsparse.running.recipes import Steps

@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 from threadpoolctl import OpenBLASController, threadpool_info, threadpool_limits
 
 from streamsparse.errors import StoreError
-from streamsparse.kernels.parts import Each
+from streamsparse.kernels.ranges import Each
 
 # Looked at every so often while a block is waited for.
 _POLL_SECONDS = 0.05

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import reference
 from streamsparse.accumulators.base import add_states
 from streamsparse.accumulators.norms import NormsAccumulator
-from streamsparse.kernels.parts import serially
+from streamsparse.kernels.ranges import serially
 from streamsparse.running.dask_runner import wave_stop
 from streamsparse.running.spans import ARITY, MergeTree, Node, cover
 from streamsparse.running.sums import Sums

@@ -19,8 +19,8 @@ def serially(task: Callable[[int], None], count: int) -> None:
         task(k)
 
 
-def shares(rows: int, least: int) -> list[Interval]:
-    """Cut ``rows`` rows into at most 64 contiguous shares of at least ``least`` rows."""
+def even_ranges(rows: int, least: int) -> list[Interval]:
+    """Cut ``rows`` rows into at most 64 contiguous ranges of at least ``least`` rows."""
     count = max(1, min(64, rows // least))
     edges = [rows * k // count for k in range(count + 1)]
     return list(pairwise(edges))
