@@ -16,7 +16,7 @@ from streamsparse.api.arguments import (
     check_of_Y_request,
     check_policies,
 )
-from streamsparse.api.workers import check_runner, dask_workers, seen_from_anywhere
+from streamsparse.api.workers import dask_workers, is_run_by_dask, seen_from_anywhere
 from streamsparse.checks import MAX_SEED, check_count
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import NonFiniteError, ParameterError
@@ -193,7 +193,7 @@ def certify(
 
 def _workers_of(source: Source, plan: Plan, runner: str) -> Workers | None:
     """Return who else may stream X; queries and keys are read by this process."""
-    if plan.queries is not None or not check_runner(runner, source):
+    if plan.queries is not None or not is_run_by_dask(source, runner):
         return None
     return dask_workers()
 

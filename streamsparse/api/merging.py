@@ -9,10 +9,10 @@ from typing import Any
 from streamsparse import result as results
 from streamsparse.api.identity import Identity
 from streamsparse.api.outcome import warn_if_missed
-from streamsparse.api.part_set import Part, PartSet
+from streamsparse.api.part_set import Part, PartSet, first_pass_at
 from streamsparse.api.running import Destination, Made, Run, check_out_of, warn_if_known_by_name
 from streamsparse.api.summing import Wanted, join_parts, passes_of
-from streamsparse.errors import ParameterError, PartMismatchError, SourceNotFoundError
+from streamsparse.errors import ParameterError, SourceNotFoundError
 from streamsparse.result import Result
 from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source
@@ -118,12 +118,9 @@ def _first_pass(parts: PartSet, after: Path | None) -> PartSet | None:
         return None
     path = after or Path(parts.facts["after"])
     try:
-        before = PartSet([path])
+        return first_pass_at(path)
     except SourceNotFoundError as error:
         raise SourceNotFoundError(
             f"the first pass is not where the parts found it ({error}): say where it is with after "
             f"(--after)"
         ) from error
-    if before.scan != 0:
-        raise PartMismatchError(f"{path} is no first pass, which after (--after) takes")
-    return before

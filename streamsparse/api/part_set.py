@@ -242,6 +242,19 @@ class PartSet:
         warn_of_other_kernels(others[0].facts["kernels"])
 
 
+def first_pass_at(path: Path) -> PartSet:
+    """Return the first of two passes, merged.
+
+    Raises
+    ------
+    PartMismatchError : if something else is at the path.
+    """
+    found = PartSet([path])
+    if found.scan != 0:
+        raise PartMismatchError(f"{path} is no first pass, which after (--after) takes")
+    return found
+
+
 def known_of(facts: dict[str, Any]) -> dict[str, Any]:
     """Return what the sums of a part are of, by name, but for their spans."""
     return {**facts["identity"], "pass": facts["scan"] + 1}

@@ -68,6 +68,7 @@ def reduce_part(
     Raises
     ------
     ParameterError : for more parts than spans, or method "select".
+    PartMismatchError : if ``after`` is no first pass, or that of another run.
     BudgetTooSmallError : if the memory is too small, or X would have to be rewritten by columns.
     OutputExistsError : if something is at ``path``.
     StreamSparseError, RunInterrupted : as for :func:`sparsify`.

@@ -14,7 +14,7 @@ from streamsparse.api.arguments import (
 )
 from streamsparse.api.identity import Policies
 from streamsparse.api.running import check_destination, reduce_source
-from streamsparse.api.workers import check_runner, seen_from_anywhere
+from streamsparse.api.workers import is_run_by_dask, seen_from_anywhere
 from streamsparse.errors import ParameterError
 from streamsparse.methods.auto import make_plan
 from streamsparse.result import Result
@@ -220,12 +220,13 @@ def sparsify(
         algorithm=algorithm,
         continues=start is not None,
     )
+    is_eager = check_flag("compute", compute)
     X = seen_from_anywhere(X, runner)
     source = open_any_source(X, feature_axis=request.feature_axis, missing=missing)
     begun = open_start(start, source)
     destination = check_destination(out, overwrite=overwrite, resume=resume)
-    policies, on_workers = Policies(missing, nonfinite), check_runner(runner, source)
-    if not check_flag("compute", compute):
+    policies, on_workers = Policies(missing, nonfinite), is_run_by_dask(source, runner)
+    if not is_eager:
         if not on_workers or out is not None:
             raise ParameterError(
                 "compute=False is for dask arrays, or paths with runner='dask', without out"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from streamsparse.api.identity import Identity, Policies
-from streamsparse.api.part_set import Part, PartSet, known_of
+from streamsparse.api.part_set import Part, PartSet, first_pass_at, known_of
 from streamsparse.api.running import check_source
 from streamsparse.errors import (
     BudgetTooSmallError,
@@ -105,7 +105,7 @@ def _refuse_unfit(plan: Plan) -> None:
 def _first_pass(path: Path, plan: Plan) -> PartSet:
     if plan.scans == 1:
         raise ParameterError(f"method {plan.method!r} makes one pass: leave out after (--after)")
-    return PartSet([path])
+    return first_pass_at(path)
 
 
 class PartRun:
@@ -142,10 +142,6 @@ class PartRun:
         }
         if before is not None:
             before.refuse_other(self._facts["identity"])
-            if before.scan != 0:
-                raise ParameterError(
-                    f"{wanted.after} is no first pass, which after (--after) takes"
-                )
 
     def finish(self, progress: str | bool) -> Part:
         """Make the part and commit it; or return it where it is there."""

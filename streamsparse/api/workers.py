@@ -13,14 +13,13 @@ from streamsparse.sources.base import Source
 RUNNERS = ("auto", "local", "dask")
 
 
-def check_runner(runner: str, source: Source) -> bool:
+def is_run_by_dask(source: Source, runner: str) -> bool:
     """Return whether passes over the source are run by dask.
 
     Raises
     ------
     ParameterError : if that was asked for and only this process can read X.
     """
-    check_choice("runner", runner, RUNNERS)
     if runner == "dask" and not (source.is_lazy or source.is_stored):
         raise ParameterError(
             f"{source.name} is in the memory of this process, where workers cannot read it: give a "
@@ -30,7 +29,13 @@ def check_runner(runner: str, source: Source) -> bool:
 
 
 def seen_from_anywhere(X: Any, runner: str) -> Any:
-    """Return X as workers find it, who have other working directories, where they are to run."""
+    """Return X as whoever is to run finds it: workers have other working directories.
+
+    Raises
+    ------
+    ParameterError : for an unknown runner, before X is opened, which may take a pass.
+    """
+    check_choice("runner", runner, RUNNERS)
     if runner != "dask" or not isinstance(X, str | os.PathLike) or "://" in os.fspath(X):
         return X
     return os.path.abspath(X)

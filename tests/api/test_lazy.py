@@ -106,6 +106,17 @@ def test_lazy_result__is_refused_where_it_cannot_be(request_, says, X):
         ss.sparsify(da.from_array(X, chunks=(N, 20_000)), compute=False, **request_)
 
 
+@pytest.mark.parametrize("wrong", [{"runner": "cluster"}, {"compute": 0}])
+def test_sparsify__looks_at_how_to_run_before_it_counts_entries(wrong, X):
+    def fail(chunk):
+        raise AssertionError("X was computed")
+
+    x = sparse_chunks(X, "csr_array", (N, 20_000))
+    x = x.map_blocks(fail, dtype=X.dtype, meta=x._meta)
+    with pytest.raises(ss.ParameterError, match=next(iter(wrong))):
+        ss.sparsify(x, "exact", **wrong)
+
+
 def test_lazy_result__is_refused_where_whole_columns_do_not_fit():
     x = da.zeros((2_000, 500_000), chunks=(1, 500_000), dtype=np.float32)
     with pytest.raises(ss.ParameterError, match="whole columns of X do not fit"):

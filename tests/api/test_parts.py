@@ -150,7 +150,7 @@ def test_merge__of_two_passes_has_the_bits_of_one_run(
     assert bits(merged) == bits(whole)
     with pytest.raises(ss.PartMismatchError, match=r"pass = 2, the other 1|pass = 1, the other 2"):
         ss.merge([second[0], tmp_path / "first-3-2"], tmp_path / "Z.zarr")
-    with pytest.raises(ss.ParameterError, match="no first pass"):
+    with pytest.raises(ss.PartMismatchError, match="no first pass"):
         ss.reduce_part(
             X, tmp_path / "p", "sample", part=(1, 2), after=whole_part(second, tmp_path), **options
         )
