@@ -1,14 +1,12 @@
 """Every benchmark runs at toy size and prints what it documents; nobody asserts a time."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from script_tools import ROOT, run_script
+
 # They start clusters, and some let scikit-learn compete.
 NEEDS = {"bench_dask": ("distributed", "sklearn"), "bench_workers_memory": ("distributed",)}
 FOLDER = ROOT / "scripts" / "benchmarks"
@@ -32,21 +30,6 @@ KEYS = {
 }
 
 
-def run(script, *arguments):
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    }
-    return subprocess.run(
-        [sys.executable, str(script), *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=environment,
-        # A cluster for each contender takes its time.
-        timeout=600,
-    )
-
-
 def marked(script):
     # A process for each size and source takes its time.
     marks = [pytest.mark.slow] if script.stem == "bench_memory" else []
@@ -60,7 +43,7 @@ def test_benchmark__toy_run_prints_json_lines_and_a_table(script):
         pytest.importorskip(package)
     if script.stem in {"bench_memory", *NEEDS} and not Path("/proc/self/status").exists():
         pytest.skip("anonymous memory is read from /proc")
-    done = run(script, "--size", "toy")
+    done = run_script(script, "--size", "toy")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert rows
@@ -81,7 +64,7 @@ def test_compare__marks_a_change_that_exceeds_the_noise(tmp_path):
     before, after = tmp_path / "before.jsonl", tmp_path / "after.jsonl"
     before.write_text("\n".join(map(json.dumps, rows)))
     after.write_text("\n".join(json.dumps(row | {"rate": row["after"]}) for row in rows))
-    done = run(FOLDER / "compare.py", before, after)
+    done = run_script(FOLDER / "compare.py", before, after)
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert lines["faster"].endswith("*")

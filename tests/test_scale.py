@@ -2,12 +2,9 @@
 
 import ast
 import inspect
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +12,7 @@ import pytest
 import zarr
 
 import streamsparse as ss
+from script_tools import ROOT, run_script
 from streamsparse.methods.plans import (
     DENSE_FLOPS,
     GRAM_FLOPS,
@@ -26,7 +24,6 @@ from streamsparse.running.graph import BandGraph, key_of
 from streamsparse.running.spans import ARITY, cover
 from streamsparse.running.threads import available_threads
 
-ROOT = Path(__file__).parent.parent
 SCALE = ROOT / "scripts" / "scale"
 CLUSTER = ROOT / "scripts" / "cluster"
 METHODS = {"exact": {"method": "exact"}, "sketch": {"method": "sketch", "m": 256}}
@@ -44,20 +41,6 @@ def scale():
         yield SimpleNamespace(model=model, jobs=jobs, predict=predict)
     finally:
         sys.path.remove(str(SCALE))
-
-
-def run(script, *arguments):
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    }
-    return subprocess.run(
-        [sys.executable, str(script), *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=300,
-    )
 
 
 def array(d=1 << 20, width=1 << 14, n=32):
@@ -202,7 +185,7 @@ def test_predict__prints_a_table_of_80_columns(scale, monkeypatch, capsys, argum
 @pytest.mark.slow
 def test_check__compares_what_is_predicted_with_what_is_measured():
     pytest.importorskip("distributed")
-    done = run(SCALE / "check.py", "--size", "toy", "--repeats", "1")
+    done = run_script(SCALE / "check.py", "--size", "toy", "--repeats", "1")
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()[2:]]
     assert [row[:2] for row in rows] == [
@@ -219,7 +202,7 @@ def test_local_cluster__writes_the_bits_that_this_process_would_and_resumes(tmp_
     X[:] = values
     arguments = [tmp_path / "X.zarr", tmp_path / "Y.zarr", "--method", "exact"]
     for _ in range(2):
-        done = run(CLUSTER / "local_cluster.py", *arguments)
+        done = run_script(CLUSTER / "local_cluster.py", *arguments)
         assert done.returncode == 0, done.stderr
         assert "20 x 40,000" in done.stdout
     alone = ss.sparsify(values, "exact", progress=False)
