@@ -11,7 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -149,8 +149,9 @@ class _Waves:
         units = -(-_UNITS_PER_WAVE * scan.source.unit[1] // scan.stream.span_width)
         self._pace = Pace(max(ARITY, units))
         self._keep_busy(Lanes(available_threads(), None) if lanes is None else lanes)
+        self._is_cluster = lanes is not None
         # What a cluster holds comes one by one.
-        self._most_nodes = None if lanes else max(1, _WAVE_BYTES // graph.partial_bytes)
+        self._most_nodes = None if self._is_cluster else max(1, _WAVE_BYTES // graph.partial_bytes)
         self._begun: deque[_Wave] = deque()
 
     def run(self) -> Iterator[int]:
@@ -189,13 +190,16 @@ class _Waves:
         stop = wave_stop(start, self._pace.count, spans=self._spans, most_nodes=self._most_nodes)
         nodes = cover(start, stop)
         lazy = [self._graph.node(node) for node in nodes]
-        self._begun.append(_Wave(nodes, list(self._done(_persist, lazy, (start, stop)))))
+        # A cluster is only told: whoever interrupts that has no futures to cancel.
+        waits = nullcontext() if self._is_cluster else self._heard()
+        begun = self._done(_persist, lazy, (start, stop), waits)
+        self._begun.append(_Wave(nodes, list(begun)))
 
     def _take(self, wave: _Wave) -> Iterator[int]:
         if self._execution.progress.is_in_notebook:
             _show_bar(wave.futures)
         for node in wave.nodes:
-            (packed,) = self._done(_compute, wave.begun[:1], node.spans)
+            (packed,) = self._done(_compute, wave.begun[:1], node.spans, self._heard())
             # What has come need not be kept there.
             del wave.begun[0]
             self._sums.take(node, packed, serially)
@@ -203,18 +207,26 @@ class _Waves:
             start, stop = self._graph.columns(node.spans)
             yield int((stop - start) * self._column_bytes)
 
+    def _heard(self) -> AbstractContextManager[None]:
+        """Have signals raise where they arrive; nothing is summed here meanwhile."""
+        return self._execution.interrupts.heard_at_once()
+
     def _done(
-        self, action: Callable[..., tuple[Any, ...]], lazy: list[Lazy], spans: Interval
+        self,
+        action: Callable[..., tuple[Any, ...]],
+        lazy: list[Lazy],
+        spans: Interval,
+        waits: AbstractContextManager[None],
     ) -> tuple[Any, ...]:
         """Let dask do something on this thread: it has other pools for other threads.
 
         Raises
         ------
         StoreError : if the cluster is lost, or gives up.
-        RunInterrupted : where a signal arrives; nothing is summed here meanwhile.
+        RunInterrupted : for a signal, where ``waits`` has it heard.
         """
         doing = f"summing spans {spans[0]:,} to {spans[1]:,} of {self._name} with dask"
-        with self._execution.interrupts.heard_at_once():
+        with waits:
             return attempt_once(doing, lambda: action(*lazy))
 
 

@@ -249,6 +249,23 @@ def test_merge__refuses_what_is_there_twice(tmp_path, two):
         ss.merge([*two, *other])
 
 
+def test_merge__sees_one_span_too_many_and_one_too_few(tmp_path, two):
+    # Of 24 spans: [0, 12) and [11, 24), then [0, 11) and [12, 24).
+    def part(number, count):
+        return sum_parts(tmp_path / "x.npy", "sketch", count, tmp_path, numbers=[number], m=32)[0]
+
+    ends = {share_of(1, count, spans=24)[1]: count for count in range(2, 25)}
+    lone = part(12, 24)
+    assert share_of(12, 24, spans=24) == (11, 12)
+    with pytest.raises(ss.PartMismatchError, match="both have span 11"):
+        ss.merge([*two, lone])
+    eight, sixth = part(1, ends[8]), part(3, 6)
+    assert share_of(3, 6, spans=24) == (8, 12)
+    with pytest.raises(ss.PartMismatchError, match="spans 11 to 12 of 24"):
+        ss.merge([eight, *(part(k, 24) for k in (9, 10, 11)), two[1]])
+    assert bits(ss.merge([eight, sixth, two[1]])) == bits(ss.merge(two))
+
+
 def test_merge__refuses_a_gap_and_names_what_is_missing(tmp_path, two):
     with pytest.raises(ss.PartMismatchError, match=r"spans 12 to 24 of 24 .*; missing: 2/2"):
         ss.merge(two[:1])

@@ -3,6 +3,7 @@
 import pickle
 import random
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import fields
 
 import dask
@@ -198,7 +199,7 @@ def strategies_of_edges(length):
 
 
 ACCUMULATORS = ["norms", "digest", "gram", "leaves", "sketch", "picks"]
-KINDS = ["units", "csc group", "dask", "dask csr", "dask csc"]
+KINDS = ["units", "csc group", "dask", "dask csr", "dask csc", "dask annotated"]
 
 
 def source_of(kind, X, folder):
@@ -208,8 +209,10 @@ def source_of(kind, X, folder):
     if kind == "csc group":
         write_sparse(folder / "x.zarr", sparse.tocsc(), chunk_entries=100)
         return open_source(folder / "x.zarr", feature_axis=1, missing="error")
-    array = da.from_array(X, chunks=((4, 7), (1, 299, 900, 800)))
-    if kind != "dask":
+    # What is annotated is left to dask, and added in a chain.
+    with dask.annotate(priority=1) if kind == "dask annotated" else nullcontext():
+        array = da.from_array(X, chunks=((4, 7), (1, 299, 900, 800)))
+    if kind.startswith("dask cs"):
         array = array.map_blocks(getattr(scipy.sparse, f"{kind.split()[1]}_matrix"))
     return open_source(array, feature_axis=1, missing="error")
 
@@ -235,7 +238,7 @@ def twice(seed):
     return get
 
 
-@pytest.mark.parametrize("kind", slow_but(KINDS, "units", "csc group", "dask csr"))
+@pytest.mark.parametrize("kind", slow_but(KINDS, "units", "csc group", "dask annotated"))
 @pytest.mark.parametrize("name", ACCUMULATORS)
 def test_tasks__may_run_twice_and_change_nothing(tmp_path, kind, name):
     d, span = 2000, 64
