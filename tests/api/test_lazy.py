@@ -12,6 +12,7 @@ import zarr
 from dask.callbacks import Callback
 
 import streamsparse as ss
+from cluster_tools import twice
 from params import slow_but
 
 N, D = 40, 60_000
@@ -67,6 +68,18 @@ def test_lazy_result__has_the_bits_of_an_eager_one(name, scheduler, X, reference
         Y, certificate = dask.compute(lazy.Y, lazy.certificate)
     assert certificate.errors == references[name].certificate.errors
     assert Y.shape == references[name].Y.shape
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_lazy_result__is_made_of_tasks_that_may_run_twice(name, X, references):
+    lazy = ss.sparsify(da.from_array(X, chunks=(N, 20_000)), compute=False, **REQUESTS[name])
+    assert_same(lazy.compute(scheduler=twice(0)), references[name])
+
+
+@pytest.mark.parametrize("make", [ss.dask.gram, lambda x: ss.dask.sketch(x, 96)])
+def test_lazy_arrays__are_made_of_tasks_that_may_run_twice(make, X):
+    lazy = make(da.from_array(X, chunks=(13, 20_000)))
+    np.testing.assert_array_equal(lazy.compute(scheduler=twice(0)), lazy.compute(scheduler="sync"))
 
 
 @pytest.mark.parametrize("name", ["exact", "sample"])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import zarr
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import streamsparse as ss
@@ -171,9 +171,11 @@ def whole_part(second, tmp_path):
     return tmp_path / "forged"
 
 
-@given(st.integers(1, 5000), st.data())
-def test_share_of__every_span_is_in_one_part_and_none_is_much_larger(count, data):
-    n = data.draw(st.integers(1, count))
+# Where shares of 32 or more begin on multiples of 16: the largest may be too large.
+@example(76, 2)
+@given(st.integers(1, 5000), st.integers(1, 100) | st.integers(1, 5000))
+def test_share_of__every_span_is_in_one_part_and_none_is_much_larger(count, n):
+    n = min(n, count)
     shares = [share_of(k, n, spans=count) for k in range(1, n + 1)]
     assert (shares[0][0], shares[-1][1]) == (0, count)
     assert all(one[1] == other[0] for one, other in itertools.pairwise(shares))
