@@ -32,7 +32,8 @@ LAYERS = {
 
 # The one file per job in which a third party may be imported.
 HOMES = {
-    "numba": {"kernels/jit.py"},
+    "numba": {"kernels/jit.py", "kernels/vector_code.py"},
+    "llvmlite": {"kernels/vector_code.py"},
     "zarr": {
         "sources/zarr_seam.py",
         "sources/zarr_store.py",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
 from streamsparse.accumulators.tiles import (
     Tile,
     TileStack,
-    add_product,
+    add_products,
+    as_factor,
     row_bands,
 )
 from streamsparse.kernels.gram import scatter_columns
@@ -32,8 +35,8 @@ class GramAccumulator(Additive):
     def __init__(self, *, rows: int, block_dtype: np.dtype[np.generic]) -> None:
         self.rows = rows
         self._stack = TileStack(rows=rows, block_dtype=block_dtype)
-        bands = row_bands(rows)
-        self._pairs = [(left, right) for left in bands for right in bands if right <= left]
+        count = len(row_bands(rows))
+        self._pairs = [(left, right) for left in range(count) for right in range(left + 1)]
 
     def start(self) -> State:
         """Return G, zero."""
@@ -42,10 +45,7 @@ class GramAccumulator(Additive):
     def update(self, state: State, piece: Piece, each: Each) -> None:
         """Add the columns of one piece."""
         if isinstance(piece, DensePiece):
-            for start, stop in self._stack.fitting(piece):
-                self._stack.put_dense(piece, start, stop, each)
-                if self._stack.room == 0:
-                    self._drain(state[0], each)
+            self._stack.add(piece, each, partial(self._multiply, state[0], each))
         else:
             self._update_sparse(state[0], piece, each)
 
@@ -65,7 +65,7 @@ class GramAccumulator(Additive):
             if taken.size:
                 self._stack.put_columns(piece, taken, each)
             if self._stack.room == 0:
-                self._drain(G, each)
+                self._stack.flush(partial(self._multiply, G, each))
             start = stop
 
     def _scatter(self, G: Array, piece: SparsePiece, columns: Array, each: Each) -> None:
@@ -82,17 +82,25 @@ class GramAccumulator(Additive):
 
         each(scatter, parts)
 
-    def _drain(self, G: Array, each: Each) -> None:
-        def multiply(tiles: list[Tile], part: int) -> None:
-            (a, b), (c, e) = self._pairs[part]
-            for tile in tiles:
-                add_product(tile.band(a, b), tile.band(c, e), G[a:b, c:e])
+    def _multiply(self, G: Array, each: Each, tiles: list[Tile]) -> None:
+        bands = row_bands(self.rows)
+        factors: list[list[Tile]] = [[tiles[0]] * len(tiles) for _ in bands]
 
-        self._stack.drain(each, (multiply, len(self._pairs)))
+        def prepare(part: int) -> None:
+            k, band = divmod(part, len(bands))
+            factors[band][k] = as_factor(tiles[k].band(*bands[band]))
+
+        def multiply(part: int) -> None:
+            left, right = self._pairs[part]
+            pairs = zip(factors[left], factors[right], strict=True)
+            add_products(pairs, G[slice(*bands[left])], bands[right][0])
+
+        each(prepare, len(tiles) * len(bands))
+        each(multiply, len(self._pairs))
 
     def close_span(self, state: State, each: Each) -> None:
         """Multiply the tiles that are not full."""
-        self._drain(state[0], each)
+        self._stack.flush(partial(self._multiply, state[0], each))
 
     def finish(self, state: State) -> Array:
         """Return G (n, n), symmetric."""

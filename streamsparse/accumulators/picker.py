@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
@@ -37,7 +39,7 @@ class ColumnPicker(Picking[Rule]):
         self.vectors = vectors
         self._stack: TileStack | None = None
         if vectors is not None:
-            self._stack = TileStack(rows=rows, block_dtype=block_dtype, in_float64=True)
+            self._stack = TileStack(rows=rows, block_dtype=block_dtype)
 
     def update(self, state: Picks, piece: Piece, each: Each) -> None:
         """Look at the columns of one piece."""
@@ -46,10 +48,7 @@ class ColumnPicker(Picking[Rule]):
         elif self._stack is None:
             self._pick_dense(state, piece)
         else:
-            for start, stop in self._stack.fitting(piece):
-                self._stack.put_dense(piece, start, stop, each)
-                if self._stack.room == 0:
-                    self._drain(state, each)
+            self._stack.add(piece, each, partial(self._score, state, each))
 
     def _pick_dense(self, state: Picks, piece: DensePiece) -> None:
         columns = np.arange(*piece.columns)
@@ -58,29 +57,24 @@ class ColumnPicker(Picking[Rule]):
         values = piece.data[:, piece.offset + positions].T.astype(np.float64)
         self.add(state, Batch(columns[positions], scores[positions], keys[positions], values))
 
-    def _drain(self, state: Picks, each: Each) -> None:
-        assert self._stack is not None
+    def _score(self, state: Picks, each: Each, tiles: list[Tile]) -> None:
         assert self.vectors is not None
         vectors, bands = self.vectors, row_bands(self.rows)
-        scores = np.empty((self._stack.tiles.shape[0], TILE_WIDTH))
-        filled: list[Tile] = []
+        scores = np.empty((len(tiles), TILE_WIDTH))
 
-        def score(tiles: list[Tile], k: int) -> None:
-            if k >= len(tiles):
-                return
+        def score(k: int) -> None:
             values = tiles[k].values
             projected = np.zeros((vectors.shape[1], values.shape[1]))
             for a, b in bands:
-                projected += vectors[a:b].T @ values[a:b]
+                projected += vectors[a:b].T @ values[a:b].astype(np.float64, copy=False)
             np.einsum("tj,tj->j", projected, projected, out=scores[k, : values.shape[1]])
 
-        self._stack.drain(each, (score, len(scores)), (lambda tiles, _: filled.extend(tiles), 1))
-        for k, tile in enumerate(filled):
-            first = self._stack.first + k * TILE_WIDTH
-            columns = np.arange(first, first + tile.values.shape[1])
+        each(score, len(tiles))
+        for k, tile in enumerate(tiles):
+            columns = np.arange(*tile.columns)
             found = scores[k, : columns.size]
             keys, positions = self._candidates(columns, found)
-            values = tile.values[:, positions].T.copy()
+            values = tile.values[:, positions].T.astype(np.float64, order="C")
             self.add(state, Batch(columns[positions], found[positions], keys[positions], values))
 
     def _update_sparse(self, state: Picks, piece: SparsePiece, each: Each) -> None:
@@ -115,5 +109,5 @@ class ColumnPicker(Picking[Rule]):
 
     def close_span(self, state: Picks, each: Each) -> None:
         """Look at the columns that are still in tiles."""
-        if self._stack is not None and self._stack.filled:
-            self._drain(state, each)
+        if self._stack is not None:
+            self._stack.flush(partial(self._score, state, each))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
@@ -28,7 +30,7 @@ class ProbesAccumulator(Additive):
     def __init__(self, *, probes: Array, block_dtype: np.dtype[np.generic]) -> None:
         self.probes = probes
         self.rows = int(probes.shape[0])
-        self._stack = TileStack(rows=self.rows, block_dtype=block_dtype, in_float64=True)
+        self._stack = TileStack(rows=self.rows, block_dtype=block_dtype)
 
     def start(self) -> State:
         """Return G Omega, zero."""
@@ -40,29 +42,28 @@ class ProbesAccumulator(Additive):
             self._update_sparse(state[0], piece, each)
             return
         assert isinstance(piece, DensePiece)
-        for start, stop in self._stack.fitting(piece):
-            self._stack.put_dense(piece, start, stop, each)
-            if self._stack.room == 0:
-                self._drain(state[0], each)
+        self._stack.add(piece, each, partial(self._multiply, state[0], each))
 
-    def _drain(self, out: Array, each: Each) -> None:
+    def _multiply(self, out: Array, each: Each, tiles: list[Tile]) -> None:
         bands = row_bands(self.rows)
-        projected = np.empty((self._stack.tiles.shape[0], TILE_WIDTH, self.probes.shape[1]))
+        projected = np.zeros((len(tiles), TILE_WIDTH, self.probes.shape[1]))
 
-        def project(tiles: list[Tile], k: int) -> None:
-            if k < len(tiles):
-                values = tiles[k].values
-                target = projected[k, : values.shape[1]]
-                target[:] = 0
-                for a, b in bands:
-                    target += values[a:b].T @ self.probes[a:b]
+        def project(k: int) -> None:
+            tile = tiles[k]
+            target = projected[k, : tile.width]
+            wide = np.empty((bands[0][1], tile.width))
+            for a, b in bands:
+                target += _widened(tile, a, b, wide).T @ self.probes[a:b]
 
-        def expand(tiles: list[Tile], part: int) -> None:
+        def expand(part: int) -> None:
             a, b = bands[part]
+            wide = np.empty((b - a, TILE_WIDTH))
             for k, tile in enumerate(tiles):
-                out[a:b] += tile.values[a:b] @ projected[k, : tile.values.shape[1]]
+                values = _widened(tile, a, b, wide[:, : tile.width])
+                out[a:b] += values @ projected[k, : tile.width]
 
-        self._stack.drain(each, (project, len(projected)), (expand, len(bands)))
+        each(project, len(tiles))
+        each(expand, len(bands))
 
     def _update_sparse(self, out: Array, piece: SparsePiece, each: Each) -> None:
         for step in column_steps(piece, bytes_per_column=16 * self.probes.shape[1]):
@@ -90,8 +91,18 @@ class ProbesAccumulator(Additive):
 
     def close_span(self, state: State, each: Each) -> None:
         """Multiply the tiles that are not full."""
-        self._drain(state[0], each)
+        self._stack.flush(partial(self._multiply, state[0], each))
 
     def finish(self, state: State) -> Array:
         """Return G Omega (n, q)."""
         return np.asarray(state[0])
+
+
+def _widened(tile: Tile, start: int, stop: int, wide: Array) -> Array:
+    """Return rows of a tile in float64, in ``wide`` unless they are; its memory is used again."""
+    values = tile.values[start:stop]
+    if values.dtype == np.float64:
+        return values
+    target = wide[: stop - start]
+    target[...] = values
+    return target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +14,8 @@ from streamsparse.accumulators.tiles import (
     STACK_BYTES,
     Tile,
     TileStack,
-    add_product,
+    add_products,
+    as_factor,
     row_bands,
 )
 from streamsparse.kernels.gram import rows_sparse
@@ -58,12 +60,6 @@ class RowsAccumulator(Additive):
         self.sample = sample
         self.held = held
         self._stack = TileStack(rows=rows, block_dtype=block_dtype)
-        # The sampled rows that are not in the band fill a stack of their own, in step with it.
-        self._held_stack = (
-            None
-            if held is None
-            else TileStack(rows=sample.size, block_dtype=block_dtype, like_rows=rows)
-        )
 
     def start(self) -> State:
         """Return G[:, I] of the band, zero."""
@@ -74,15 +70,7 @@ class RowsAccumulator(Additive):
         if isinstance(piece, SparsePiece):
             self._update_sparse(state[0], piece, each)
             return
-        shift = piece.columns[0] - piece.offset
-        for start, stop in self._stack.fitting(piece):
-            if self.held is not None and self._held_stack is not None:
-                held = self.held((start + shift, stop + shift))
-                assert isinstance(held, DensePiece)
-                self._held_stack.put_dense(held, *held.lo_hi, each)
-            self._stack.put_dense(piece, start, stop, each)
-            if self._stack.room == 0:
-                self._drain(state[0], each)
+        self._stack.add(piece, each, partial(self._multiply, state[0], each))
 
     def _update_sparse(self, out: Array, piece: SparsePiece, each: Each) -> None:
         """Add the piece in as few steps as keep the sampled entries of each within STACK_BYTES."""
@@ -120,31 +108,36 @@ class RowsAccumulator(Additive):
 
         each(add, len(parts))
 
-    def _drain(self, out: Array, each: Each) -> None:
-        bands = row_bands(self.rows)
-        sampled: dict[int, Tile] = {}
+    def _multiply(self, out: Array, each: Each, tiles: list[Tile]) -> None:
+        bands, sampled = row_bands(self.rows), self._sampled_tiles(tiles, each)
 
-        def keep(tiles: list[Tile], _: int) -> None:
-            sampled.update(enumerate(tiles))
-
-        def take(tiles: list[Tile], k: int) -> None:
-            if k < len(tiles):
-                sampled[k] = tiles[k].take(self.sample)
-
-        def multiply(tiles: list[Tile], part: int) -> None:
+        def multiply(part: int) -> None:
             a, b = bands[part]
-            for k, tile in enumerate(tiles):
-                add_product(tile.band(a, b), sampled[k], out[a:b])
+            lefts = (as_factor(tile.band(a, b)) for tile in tiles)
+            add_products(zip(lefts, sampled, strict=True), out[a:b], 0)
 
-        if self._held_stack is None:
-            self._stack.drain(each, (take, len(self._stack.tiles)), (multiply, len(bands)))
-        else:
-            self._held_stack.drain(each, (keep, 1))
-            self._stack.drain(each, (multiply, len(bands)))
+        each(multiply, len(bands))
+
+    def _sampled_tiles(self, tiles: list[Tile], each: Each) -> list[Tile]:
+        """Return the sampled rows of each tile."""
+        sampled = list(tiles)
+        if self.held is not None:
+            held = self.held((tiles[0].columns[0], tiles[-1].columns[1]))
+            assert isinstance(held, DensePiece)
+            shift = held.offset - held.columns[0]
+            edges = [(tile.first + shift, tile.first + shift + tile.width) for tile in tiles]
+            sampled = [Tile(lo - shift, held.data, lo, hi) for lo, hi in edges]
+
+        def take(k: int) -> None:
+            tile = sampled[k]
+            sampled[k] = as_factor(tile if self.held is not None else tile.take(self.sample))
+
+        each(take, len(tiles))
+        return sampled
 
     def close_span(self, state: State, each: Each) -> None:
         """Multiply the tiles that are not full."""
-        self._drain(state[0], each)
+        self._stack.flush(partial(self._multiply, state[0], each))
 
     def finish(self, state: State) -> Array:
         """Return G[:, I] of the band, (rows, p)."""

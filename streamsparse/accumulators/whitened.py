@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
+from streamsparse.accumulators.base import Piece, SparsePiece
 from streamsparse.accumulators.picks import (
     Batch,
     Compacter,
@@ -17,7 +18,13 @@ from streamsparse.accumulators.picks import (
     densify,
     join,
 )
-from streamsparse.accumulators.tiles import TILE_WIDTH, Tile, TileStack
+from streamsparse.accumulators.tiles import (
+    STACK_BYTES,
+    TILE_WIDTH,
+    Tile,
+    TileStack,
+    product_dtype,
+)
 from streamsparse.kernels.project import project_columns
 from streamsparse.kernels.ranges import Each, even_ranges, steps
 from streamsparse.sources.base import Array
@@ -64,10 +71,14 @@ class WhitenedPicker(Picking[Chooser]):
         self.rows, self._dtype, self.rule = rows, np.dtype(dtype), chooser
         _, exponents = np.frexp(np.sqrt(squared_norms))
         self._scales = np.ldexp(1.0, -exponents)
-        self._stack = TileStack(rows=rows, block_dtype=block_dtype, keeps_values=True)
+        self._stack = TileStack(rows=rows, block_dtype=block_dtype)
+        tile_bytes = rows * TILE_WIDTH * product_dtype(block_dtype).itemsize
+        self._at_once = max(1, STACK_BYTES // tile_bytes)
+        # As which picked columns are kept.
+        self._kept = product_dtype(block_dtype)
         self._R = self._R_transposed = None
         if R is not None:
-            product = np.result_type(self._stack.dtype, self._dtype)
+            product = np.result_type(self._kept, self._dtype)
             self._R = np.ascontiguousarray(R * np.ldexp(1.0, exponents), product)
             self._R_transposed = np.ascontiguousarray(R.T)
             # Where each band of rows of R begins to differ from 0.
@@ -80,25 +91,18 @@ class WhitenedPicker(Picking[Chooser]):
         if isinstance(piece, SparsePiece):
             self._update_sparse(state, piece, each)
         else:
-            self._update_dense(state, piece, each)
+            self._stack.add(piece, each, partial(self._choose, state, each))
 
-    def _update_dense(self, state: Picks, piece: DensePiece, each: Each) -> None:
-        for start, stop in self._stack.fitting(piece):
-            self._stack.put_dense(piece, start, stop, each)
-            if self._stack.room == 0:
-                self._drain_dense(state, each)
-
-    def _drain_dense(self, state: Picks, each: Each) -> None:
-        filled: list[Tile] = []
-        self._stack.drain(each, (lambda tiles, _: filled.extend(tiles), 1))
-        V = self._whitened(filled, each)
-        for k, tile in enumerate(filled):
-            start = self._stack.first + k * TILE_WIDTH
-            columns = np.arange(start, start + tile.values.shape[1])
-            keys, scores = self.rule.choose(columns, V[k], each)
-            kept = np.flatnonzero(keys)
-            values = tile.values[:, kept].T.copy()
-            self.add(state, Batch(columns[kept], scores[kept], keys[kept], values))
+    def _choose(self, state: Picks, each: Each, tiles: list[Tile]) -> None:
+        # Few at a time: V of all of them is there at once.
+        for start in range(0, len(tiles), self._at_once):
+            group = tiles[start : start + self._at_once]
+            for tile, V in zip(group, self._whitened(group, each), strict=True):
+                columns = np.arange(*tile.columns)
+                keys, scores = self.rule.choose(columns, V, each)
+                kept = np.flatnonzero(keys)
+                values = tile.values[:, kept].T.astype(self._kept, order="C")
+                self.add(state, Batch(columns[kept], scores[kept], keys[kept], values))
 
     def _whitened(self, filled: list[Tile], each: Each) -> list[Array]:
         """Return V of each tile."""
@@ -160,8 +164,7 @@ class WhitenedPicker(Picking[Chooser]):
 
     def close_span(self, state: Picks, each: Each) -> None:
         """Look at the columns that are still in tiles."""
-        if self._stack.filled:
-            self._drain_dense(state, each)
+        self._stack.flush(partial(self._choose, state, each))
         if self._pending:
             self._drain_sparse(state, each)
 

@@ -17,6 +17,7 @@ QUANTILE = 0.95
 MOST_COLUMNS = 512
 _REPLICATES = 40
 _MOST_FLOPS = 1e9
+_MOST_BYTES = 8 << 20
 
 
 def bootstrap_entry(
@@ -45,16 +46,29 @@ def bootstrap_entry(
     rows = sample_rows(n=n, count=count, seed=seed)
     F_rows = Y[rows] @ Y.T
     F_diagonal = np.einsum("ib,ib->i", Y, Y)
+    counts = _resampled_buckets(w, seed)
     maxima = np.empty(_REPLICATES)
-    keys = np.arange(w, dtype=np.uint64)
-    for k in range(_REPLICATES):
-        draws = (uniforms(seed=seed, keys=keys, stream=BOOTSTRAP + k) * w).astype(np.int64)
-        counts = np.bincount(draws, minlength=w).astype(np.float64)
-        F_star = (Y[rows] * counts) @ Y.T
+    # Several replicates in one product, as many as fit.
+    step = max(1, _MOST_BYTES // (8 * n * count))
+    for first in range(0, _REPLICATES, step):
+        drawn = counts[first : first + step]
+        F_star = (drawn[:, None, :] * Y[rows]).reshape(-1, w) @ Y.T
+        F_star = F_star.reshape(len(drawn), count, n)
         if exact_diagonal:
-            diagonal = np.einsum("ib,ib,b->i", Y, Y, counts)
+            diagonal = drawn @ np.square(Y).T
             scale = np.sqrt(F_diagonal / np.where(diagonal > 0, diagonal, 1.0))
-            F_star *= scale[rows, None] * scale
-        maxima[k] = np.abs(F_star - F_rows).max()
+            F_star *= scale[:, rows, None] * scale[:, None, :]
+        F_star -= F_rows
+        maxima[first : first + step] = np.abs(F_star, out=F_star).max(axis=(1, 2))
     value = float(np.quantile(maxima, QUANTILE)) * math.sqrt(w / m) / r
     return Measure(value, "estimate", QUANTILE, count / n)
+
+
+def _resampled_buckets(w: int, seed: int) -> Array:
+    """Return how often each replicate draws each of w buckets, (replicates, w)."""
+    keys = np.arange(w, dtype=np.uint64)
+    counts = np.empty((_REPLICATES, w))
+    for k in range(_REPLICATES):
+        draws = (uniforms(seed=seed, keys=keys, stream=BOOTSTRAP + k) * w).astype(np.int64)
+        counts[k] = np.bincount(draws, minlength=w)
+    return counts

@@ -1,4 +1,4 @@
-"""What BLAS does not do for G = X X^T: fill tiles, scale them, add them, scatter columns."""
+"""What BLAS does not do for G = X X^T: scale tiles, add products, scatter columns."""
 
 from __future__ import annotations
 
@@ -6,16 +6,6 @@ import numpy as np
 
 from streamsparse.kernels.jit import kernel
 from streamsparse.sources.base import Array
-
-
-@kernel
-def fill_tile(X: Array, lo: int, hi: int, at: int, tile: Array) -> None:
-    """tile[i, at + j] = X[i, lo + j]. Shapes: X (rows, any), tile (rows, tile width)."""
-    for i in range(X.shape[0]):
-        x = X[i, lo:hi]
-        y = tile[i, at : at + hi - lo]
-        for j in range(hi - lo):
-            y[j] = x[j]
 
 
 @kernel
@@ -30,41 +20,65 @@ def fill_tile_columns(
             tile[indices[p], at + k] = data[p]
 
 
-@kernel
-def normalise_rows(bits: Array, width: int, exponents: Array, tile: Array) -> None:
-    """Scale row i by 2^-exponents[i], its largest magnitude then in [1/2, 1). Exact but underflow.
+# Rows of float32 whose largest magnitude is within 2^-SAFE ... 2^SAFE are multiplied as they are:
+# no product leaves the range of float32, nor does a sum of 256.
+SAFE = 40
 
-    Squares of float32 values below 1e-19 or above 1e19 would leave the range of float32 products.
-    ``bits`` is the float32 ``tile`` seen as uint32: without the sign bit magnitudes compare like
-    integers, and an integer maximum vectorises. Rows of subnormals only get the smallest exponent.
-    Shapes: tile (rows, at least width), of which ``width`` columns are used; exponents (rows,).
+
+@kernel
+def find_exponents(bits: Array, lo: int, hi: int, exponents: Array) -> None:
+    """exponents[i]: 2^-exponents[i] brings bits[i, lo:hi] below 1, the largest into [1/2, 1).
+
+    0 where the row is safe as it is, or not finite. ``bits`` (rows, any) is float32 seen as uint32:
+    without the sign bit magnitudes compare like integers, and an integer maximum vectorises. Rows
+    of subnormals only get the smallest exponent.
     """
-    for i in range(tile.shape[0]):
-        row = bits[i, :width]
+    for i in range(bits.shape[0]):
+        row = bits[i, lo:hi]
         largest = np.uint32(0)
-        for j in range(width):
+        for j in range(row.shape[0]):
             largest = max(largest, row[j] & np.uint32(0x7FFFFFFF))
         field = np.int64(largest >> np.uint32(23))
-        exponents[i] = 0
-        if largest > 0 and field < 255:
-            exponents[i] = field - 126
-            scale = np.ldexp(1.0, 126 - field)
-            x = tile[i, :width]
-            for j in range(width):
-                x[j] = np.float64(x[j]) * scale
+        is_safe = largest == 0 or field == 255 or -SAFE <= field - 126 <= SAFE
+        exponents[i] = 0 if is_safe else field - 126
 
 
 @kernel
-def add_scaled(product: Array, row_exponents: Array, column_exponents: Array, G: Array) -> None:
-    """G[i, j] += product[i, j] * 2^(row_exponents[i] + column_exponents[j]), in float64."""
-    scale = np.empty(G.shape[1], np.float64)
-    for j in range(G.shape[1]):
-        scale[j] = np.ldexp(1.0, column_exponents[j])
-    for i in range(G.shape[0]):
-        row_scale = np.ldexp(1.0, row_exponents[i])
-        g = G[i]
+def scale_rows(exponents: Array, tile: Array) -> None:
+    """tile[i] *= 2^-exponents[i], exactly but for underflow. Shapes: (rows,), (rows, any).
+
+    Squares of float32 values below 1e-19 or above 1e19 would leave the range of float32 products.
+    """
+    for i in range(tile.shape[0]):
+        scale = np.ldexp(1.0, -exponents[i])
+        x = tile[i]
+        for j in range(x.shape[0]):
+            x[j] = np.float64(x[j]) * scale
+
+
+@kernel
+def add_to(product: Array, G: Array, at: int) -> None:
+    """G[:, at : at + width] += product in float64. Shapes: (rows, width), G (rows, any)."""
+    for i in range(product.shape[0]):
         p = product[i]
-        for j in range(g.shape[0]):
+        g = G[i, at : at + p.shape[0]]
+        for j in range(p.shape[0]):
+            g[j] += np.float64(p[j])
+
+
+@kernel
+def add_scaled(
+    product: Array, row_exponents: Array, column_exponents: Array, G: Array, at: int
+) -> None:
+    """The same for products whose rows and columns were scaled, of which it is undone."""
+    scale = np.empty(product.shape[1], np.float64)
+    for j in range(product.shape[1]):
+        scale[j] = np.ldexp(1.0, column_exponents[j])
+    for i in range(product.shape[0]):
+        row_scale = np.ldexp(1.0, row_exponents[i])
+        p = product[i]
+        g = G[i, at : at + p.shape[0]]
+        for j in range(p.shape[0]):
             g[j] += np.float64(p[j]) * row_scale * scale[j]
 
 

@@ -37,6 +37,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return numba's dispatcher of a function; its cache is safe among processes."""
     import numba  # noqa: PLC0415 - 0.3 s that a caller who never runs a pass need not pay
 
+    # What compiled kernels call instead of the functions of `vector`.
+    from streamsparse.kernels import vector_code  # noqa: F401, PLC0415
+
     def dispatcher(*, cache: bool) -> Callable[..., Any]:
         return numba.njit(nogil=True, error_model="numpy", cache=cache)(function)
 

@@ -21,6 +21,7 @@ from streamsparse.running.stream import Stream
 from streamsparse.running.sums import Sums
 from streamsparse.running.threads import interruptible, read_ahead, worker_threads
 from streamsparse.sources.base import Block, Interval, Source, SparseBlock
+from streamsparse.sources.buffers import reused_buffers
 from streamsparse.sources.reading import DEADLINE_SECONDS
 
 # Makes the accumulators of a band of rows, by name; and what they found.
@@ -206,18 +207,19 @@ def add_blocks(
 
     check = execution.interrupts.check
     careful = interruptible(each, check)
-    for block in read_ahead(
-        load,
-        (interval for interval in columns if interval[1] > sums.first_column),
-        ahead=scan.stream.in_flight - 1,
-        check=check,
-        deadline=_deadline(scan.source, scan.stream),
-    ):
-        sums.add(block, careful, each)
-        added_bytes = _nbytes(block)
-        # Let go before the next block is waited for: the plan counts every block held.
-        del block
-        yield added_bytes
+    with reused_buffers():
+        for block in read_ahead(
+            load,
+            (interval for interval in columns if interval[1] > sums.first_column),
+            ahead=scan.stream.in_flight - 1,
+            check=check,
+            deadline=_deadline(scan.source, scan.stream),
+        ):
+            sums.add(block, careful, each)
+            added_bytes = _nbytes(block)
+            # Let go before the next block is waited for: the plan counts every block held.
+            del block
+            yield added_bytes
 
 
 def _deadline(source: Source, stream: Stream) -> float | None:

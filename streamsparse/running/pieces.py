@@ -15,6 +15,7 @@ from streamsparse.kernels.layout import (
 )
 from streamsparse.running.spans import pieces_of
 from streamsparse.sources.base import Array, Block, DenseBlock, SparseBlock
+from streamsparse.sources.buffers import empty_block
 
 
 def prepare(block: Block, *, by_rows: bool, zero: bool) -> Block:
@@ -40,7 +41,7 @@ def _prepare_dense(block: DenseBlock) -> DenseBlock:
         return block
     view = block.view()
     if view.flags.f_contiguous and not view.flags.c_contiguous:
-        data = np.empty(view.shape, view.dtype)
+        data = empty_block(view.shape, view.dtype)
         transpose(view.T, data)
     else:
         data = np.ascontiguousarray(view)

@@ -11,7 +11,8 @@ from streamsparse.units import format_bytes
 
 # Interpreter, libraries and compiled kernels: measured 90-160 MiB anonymous, rounded up.
 BASE_BYTES = 192 << 20
-_MAX_BLOCK_BYTES = 32 << 20
+# A sketch reads and writes its sums once for every block: the wider a block, the less of them.
+_MAX_BLOCK_BYTES = 64 << 20
 _GOOD_BLOCK_BYTES = 8 << 20
 # Chunks of rows in which the dense stage compares Y Y^T with G.
 _FINISH_BYTES = 32 << 20

@@ -108,13 +108,14 @@ def worker_threads(count: int) -> Iterator[Each]:
                 for k in range(number):
                     task(k)
                 return
-            lanes = min(count, number)
+            # Whoever is free takes the next: tasks differ, and so do threads on a busy machine.
+            tasks = iter(range(number))
 
-            def lane(first: int) -> None:
-                for k in range(first, number, lanes):
+            def lane() -> None:
+                for k in tasks:
                     task(k)
 
-            futures = [pool.submit(lane, first) for first in range(lanes)]
+            futures = [pool.submit(lane) for _ in range(min(count, number))]
             wait(futures)
             for future in futures:
                 future.result()

@@ -10,6 +10,7 @@ import numpy as np
 from streamsparse.checks import MAX_SEED, check_count
 from streamsparse.errors import ParameterError
 from streamsparse.kernels.polynomial import PRIME, polynomial_words
+from streamsparse.kernels.vector import LANES
 from streamsparse.sources.base import Array
 
 HASH_VERSION = 1
@@ -31,16 +32,18 @@ def mix(values: Array) -> Array:
     return finalised
 
 
-def hash_words(*, seed: int, keys: Array, stream: int) -> Array:
+def hash_words(*, seed: int, keys: Array, stream: int | Array) -> Array:
     """Return one 64-bit word for each key: mix(mix(key * golden + mix(seed)) + stream * odd + 1).
+
+    An array of streams gives one row of words for each.
 
     THEORY 7: two rounds, so that neighbouring keys and neighbouring streams share nothing. The seed
     is mixed first: added as it is, the seed s + golden would give the words of s, one key further.
     """
     start = mix(np.asarray([seed], np.uint64))
     first = mix(np.asarray(keys, np.uint64) * _GOLDEN + start)
-    shift = np.asarray([stream], np.uint64) * _STREAM + np.uint64(1)
-    return mix(first + shift)
+    shift = np.atleast_1d(np.asarray(stream, np.uint64)) * _STREAM + np.uint64(1)
+    return mix(first + shift[:, None] if np.ndim(stream) else first + shift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,12 @@ class SparseSign:
 
     @property
     def padded_m(self) -> int:
-        """Columns of the padded Y: run - 1 more per replicate, so that no run wraps around."""
-        return self.m + self.s * (self.run - 1)
+        """Columns of the padded Y: run - 1 more per replicate, so that no run wraps around.
+
+        And up to whole vectors of LANES.
+        """
+        cells = self.m + self.s * (self.run - 1)
+        return cells + -cells % LANES
 
     @property
     def scale(self) -> float:
@@ -123,26 +130,20 @@ class SparseSign:
         The offset is H mod w: for even w with w / 2 >= run, folding b -> b mod (w / 2) gives the
         sketch of half the width.
         """
-        offsets = np.empty((stop - first, self.s), np.int64)
-        signs = np.empty((stop - first, self.s), np.uint64)
-        draw = self._splitmix_words if self.hash == "splitmix" else self._polynomial_words
-        base = 0
-        for t, width in enumerate(self.widths):
-            words, signs[:, t] = draw(first, stop, t)
-            offsets[:, t] = base + (words % np.uint64(width)).astype(np.int64)
-            base += width + self.run - 1
-        return offsets, signs
-
-    def _splitmix_words(self, first: int, stop: int, t: int) -> tuple[Array, Array]:
-        """Return (one word per run for its offset, one whose bits are its signs)."""
-        keys = np.arange(first, stop, dtype=np.uint64)
-        return (
-            hash_words(seed=self.seed, keys=keys, stream=2 * t),
-            hash_words(seed=self.seed, keys=keys, stream=2 * t + 1),
-        )
+        if self.hash == "splitmix":
+            # Streams 2 t and 2 t + 1: a word for the offset, and one whose bits are the signs.
+            keys = np.arange(first, stop, dtype=np.uint64)
+            drawn = hash_words(seed=self.seed, keys=keys, stream=np.arange(2 * self.s))
+            words, signs = drawn[0::2].T, np.ascontiguousarray(drawn[1::2].T)
+        else:
+            pairs = [self._polynomial_words(first, stop, t) for t in range(self.s)]
+            words, signs = (np.stack(part, axis=1) for part in zip(*pairs, strict=True))
+        widths = np.asarray(self.widths, np.uint64)
+        bases = np.cumsum(np.asarray([0, *self.widths[:-1]]) + (self.run - 1)) - (self.run - 1)
+        return bases + (words % widths).astype(np.int64), signs
 
     def _polynomial_words(self, first: int, stop: int, t: int) -> tuple[Array, Array]:
-        """Return the same from two polynomials: one at the run, one at each column for its sign."""
+        """Return two words per run from two polynomials: one at the run, one at each column."""
         words = np.empty(stop - first, np.uint64)
         polynomial_words(first, self._coefficients(2 * t), words)
         columns = np.empty((stop - first) * self.run, np.uint64)

@@ -20,6 +20,7 @@ import numpy as np
 
 from streamsparse.errors import CorruptChunkError, UnsupportedInputError
 from streamsparse.sources.base import Array
+from streamsparse.sources.buffers import empty_block
 from streamsparse.sources.encoded import check_encoded, check_size, most_encoded
 
 _COMPRESSORS = frozenset({"blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd"})
@@ -94,17 +95,19 @@ def follow(config: Mapping[str, Any], form: Form) -> Form:
     return Form.of(dtypes[0], form.shape)
 
 
-def decode_bytes(steps: tuple[Step, ...], raw: Any) -> Any:
-    """Undo steps from bytes to bytes, the last first.
+def decode_bytes(steps: tuple[Step, ...], raw: Any, out: memoryview | None = None) -> Any:
+    """Undo steps from bytes to bytes, the last first; return ``out`` where it was decoded into.
+
+    ``out``: room for just what must come, which decoders that can do so fill.
 
     Raises
     ------
     CorruptChunkError : where a step does not give what it must.
     """
-    for step in reversed(steps):
+    for k, step in reversed(list(enumerate(steps))):
         form, view = step.decoded, as_view(raw)
         check_encoded(step.codec, view, size=form.size, limit=form.limit)
-        raw = _decoder(step)(view)
+        raw = _decoder(step, out if k == 0 else None)(view)
         check_size(f"{step.codec} gives", as_view(raw).nbytes, size=form.size, limit=form.limit)
     return raw
 
@@ -127,15 +130,23 @@ def decode_values(steps: tuple[Step, ...], values: Array) -> Array:
     return values
 
 
-def _decoder(step: Step) -> Callable[[memoryview], Any]:
+def _decoder(step: Step, out: memoryview | None) -> Callable[[memoryview], Any]:
     if step.codec in _STREAMS:
         make = _STREAMS[step.codec]
         return lambda view: _inflate(lambda: make(step.config), view, step)
     codec = numcodecs.get_codec(dict(step.config))
     if step.codec in {"blosc", "lz4", "zstd"} and step.decoded.size is not None:
         # Decoders given room for just what must come cannot write more.
-        return lambda view: codec.decode(view, out=np.empty(step.decoded.limit, np.uint8))
+        size, room = step.decoded.limit, out
+        if room is None or len(room) != size:
+            room = as_view(empty_block((size,), np.dtype(np.uint8)))
+        return lambda view: _filled(codec.decode(view, out=room), room)
     return lambda view: np.asarray(codec.decode(view))
+
+
+def _filled(decoded: Any, room: memoryview) -> Any:
+    """Return the room that a decoder has filled, itself."""
+    return room if as_view(decoded).nbytes == len(room) else decoded
 
 
 def _inflate(make: Callable[[], Any], view: memoryview, step: Step) -> bytes:

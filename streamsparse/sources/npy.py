@@ -25,6 +25,7 @@ from streamsparse.sources.base import (
     check_shape,
     regular_intervals,
 )
+from streamsparse.sources.buffers import empty_block
 from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_of
 from streamsparse.sources.reading import attempt, within_deadline
@@ -92,7 +93,8 @@ class NpySource(DenseSource):
         return DenseBlock(rows, columns, self._read_file(rows, columns))
 
     def _read_file(self, lines: Interval, columns: Interval) -> Array:
-        out = np.empty((lines[1] - lines[0], columns[1] - columns[0]), self.block_dtype)
+        shape = (lines[1] - lines[0], columns[1] - columns[0])
+        out = empty_block(shape, self.block_dtype)
         if self._is_widened:
             self._read_widened(out, lines, columns)
             return out

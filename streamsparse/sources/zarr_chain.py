@@ -70,6 +70,20 @@ class Chain:
         """Most bytes that an encoded chunk has."""
         return most_encoded(self.raw.limit) + sum(most_encoded(0) for _ in self.steps)
 
+    def raw_bytes(self, out: Array) -> memoryview | None:
+        """Return an array as the bytes that a whole chunk is before any step, None if it differs.
+
+        It does in another dtype, byte order, or order of the axes, and where it is no array of its
+        own but a part of one.
+        """
+        is_same = out.dtype == self.raw.dtype or (
+            out.dtype == np.uint8 and self.raw.dtype == np.bool_
+        )
+        is_laid = out.flags.f_contiguous if self.order == "F" else out.flags.c_contiguous
+        if self.inner is not None or out.shape != self.raw.shape or not (is_same and is_laid):
+            return None
+        return as_view(out)
+
     @property
     def has_open_shards(self) -> bool:
         """Whether inner chunks can be had from a shard without the rest of it."""
@@ -190,7 +204,15 @@ def decode_chunk(chain: Chain, raw: Any, where: str, fill: Fill) -> Array:
 
 
 def place_chunk(chain: Chain, raw: Any, region: Region, out: Array, where: str, fill: Fill) -> None:
-    """Decode what a region needs of a chunk or shard, and copy it into ``out``."""
+    """Decode what a region needs of a chunk or shard into ``out``; to its place, if it is whole."""
+    goal = None if chain.values else chain.raw_bytes(out)
+    if goal is not None:
+        held = decode_bytes(chain.steps, raw, goal)
+        if held is not goal:
+            view = as_view(held)
+            check_size("it holds", view.nbytes, size=chain.raw.size, limit=chain.raw.limit)
+            goal[:] = view
+        return
     if chain.inner is not None and not chain.values:
         view = as_view(decode_bytes(chain.steps, raw))
         _decode_shard(chain, view, region, out, where, fill)

@@ -118,7 +118,7 @@ class ChunkReader:
         if raw is None:
             self.absence.fill(out, where)
         else:
-            await asyncio.to_thread(self._decode, self.chain, raw, inside, out, where)
+            await asyncio.to_thread(self.decode, self.chain, raw, inside, out, where)
 
     async def _place_inner(
         self, key: str, inside: Region, out: Array, slots: asyncio.Semaphore
@@ -145,7 +145,7 @@ class ChunkReader:
                     f"{named} has {len(raw):,} bytes where its shard's index states "
                     f"{span[1] - span[0]:,}"
                 )
-            await asyncio.to_thread(self._decode, inner, raw, within, out[slices(outside)], named)
+            await asyncio.to_thread(self.decode, inner, raw, within, out[slices(outside)], named)
 
         await _all(list(starmap(place, pieces(inside, at.inner))))
 
@@ -158,7 +158,13 @@ class ChunkReader:
             except StoreError as error:
                 raise StoreError(f"{self.name}: {error}") from error.__cause__
 
-    def _decode(self, chain: Chain, raw: Any, region: Region, out: Array, where: str) -> None:
+    def decode(self, chain: Chain, raw: Any, region: Region, out: Array, where: str) -> None:
+        """Decode what a region needs of a chunk or shard into ``out``.
+
+        Raises
+        ------
+        CorruptChunkError, MissingChunkError : naming the chunk.
+        """
         try:
             place_chunk(chain, raw, region, out, where, self.absence.fill)
         except CorruptChunkError as error:

@@ -24,9 +24,11 @@ from streamsparse.errors import (
     UnsupportedInputError,
 )
 from streamsparse.sources.base import Array, Interval, as_block_dtype
+from streamsparse.sources.buffers import empty_block
 from streamsparse.sources.reading import within_deadline
 from streamsparse.sources.zarr_chain import chain_of
 from streamsparse.sources.zarr_chunks import Absence, ChunkReader, read_indexes
+from streamsparse.sources.zarr_files import ChunkFiles
 from streamsparse.sources.zarr_layout import (
     Coordinates,
     ShardIndex,
@@ -39,6 +41,7 @@ from streamsparse.sources.zarr_seam import (
     SeamStore,
     count_bytes,
     list_keys,
+    local_root,
     read_documents,
     seam_path,
     stamp,
@@ -186,6 +189,12 @@ class StoredArray:
             absence=self._absence,
         )
 
+    @cached_property
+    def _files(self) -> ChunkFiles | None:
+        """What reads the files of a store on this machine; None for any other store."""
+        root = local_root(self._store)
+        return None if root is None else ChunkFiles(root, self._reader)
+
     def digest_names(self, *, axis: int, length: int) -> str | None:
         """Return a digest of the names along an axis of the array, None without names."""
         return digest_names(self._array, axis=axis, length=length)
@@ -261,13 +270,23 @@ class StoredArray:
         )
 
     def read(self, region: tuple[Interval, ...], dtype: np.dtype[Any]) -> Array:
-        """Return a region of the array in ``dtype``, read in requests of bounded size."""
-        if any(start == stop for start, stop in region):
-            return np.empty([stop - start for start, stop in region], dtype)
+        """Return a region of the array in ``dtype``; only what is not local in several requests."""
+        shape = tuple(stop - start for start, stop in region)
+        if 0 in shape:
+            return np.empty(shape, dtype)
+        if self._chunk_bytes > _MEMORY_BYTES:
+            raise BudgetTooSmallError(
+                f"one chunk of {self.name} has {format_bytes(self._chunk_bytes)} but this machine "
+                f"has {format_bytes(_MEMORY_BYTES)} of memory; rechunk the source"
+            )
+        if self._files is not None:
+            out = empty_block(shape, dtype, "F" if self._reader.chain.order == "F" else "C")
+            self._files.read_into(region, out)
+            return out
         requests = list(self._requests(region))
         if len(requests) == 1:
             return as_block_dtype(self._request(region)).astype(dtype, copy=False)
-        out = np.empty([stop - start for start, stop in region], dtype)
+        out = empty_block(shape, dtype)
         for request in requests:
             part = tuple(
                 slice(start - origin[0], stop - origin[0])
@@ -290,9 +309,4 @@ class StoredArray:
         return product(*reversed(axes))
 
     def _request(self, region: tuple[Interval, ...]) -> Array:
-        if self._chunk_bytes > _MEMORY_BYTES:
-            raise BudgetTooSmallError(
-                f"one chunk of {self.name} has {format_bytes(self._chunk_bytes)} but this machine "
-                f"has {format_bytes(_MEMORY_BYTES)} of memory; rechunk the source"
-            )
         return sync(self._reader.read(region))

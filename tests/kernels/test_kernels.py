@@ -9,10 +9,21 @@ import scipy.sparse
 import reference
 import strategies
 from strategies import extents_of
+from streamsparse.accumulators.sketch import empty_stage, lists_of
 from streamsparse.kernels import gram, layout, norms, sketch
 from streamsparse.sketching.run_hash import SparseSign
 
 KERNEL_DTYPES = ["float32", "float64", "int8", "uint8", "int16", "int32", "int64"]
+
+
+def sketched(X, operator, start):
+    """Return the padded sums of the columns from ``start`` on."""
+    run, (rows, width) = operator.run, X.shape
+    first, stop = start // run, -(-width // run)
+    padded = np.zeros((rows, operator.padded_m))
+    lists, stage = lists_of(operator, first, stop), empty_stage(X.dtype, run, stop - first)
+    sketch.sketch_dense(X, start, width, start - run * first, run, lists, stage, padded)
+    return padded
 
 
 @pytest.mark.parametrize("dtype", KERNEL_DTYPES)
@@ -20,9 +31,7 @@ KERNEL_DTYPES = ["float32", "float64", "int8", "uint8", "int16", "int32", "int64
 def test_sketch_dense__adds_exactly_X_times_S(dtype, m, s):
     X = strategies.integer_matrix(19, 300, dtype)
     operator = SparseSign.make(d=300, m=m, s=s, seed=4)
-    offsets, signs = operator.tables(0, -(-300 // operator.run))
-    padded = np.zeros((19, operator.padded_m))
-    sketch.sketch_dense(X, 0, 300, 0, operator.run, offsets, signs, padded)
+    padded = sketched(X, operator, 0)
     expected = X.astype(float) @ reference.dense_S(d=300, m=m, s=s, seed=4).T
     np.testing.assert_array_equal(operator.unpad(padded), expected)
 
@@ -31,10 +40,7 @@ def test_sketch_dense__adds_exactly_X_times_S(dtype, m, s):
 def test_sketch_dense__begins_anywhere_inside_a_run(start):
     X = strategies.integer_matrix(5, 300, "int32")
     operator = SparseSign.make(d=300, m=256, s=4, seed=4)
-    padded = np.zeros((5, operator.padded_m))
-    first = start // 64
-    offsets, signs = operator.tables(first, -(-300 // 64))
-    sketch.sketch_dense(X, start, 300, start - 64 * first, 64, offsets, signs, padded)
+    padded = sketched(X, operator, start)
     S = reference.dense_S(d=300, m=256, s=4, seed=4)
     np.testing.assert_array_equal(
         operator.unpad(padded), X[:, start:].astype(float) @ S[:, start:].T
@@ -77,15 +83,6 @@ def test_norms__dense_and_sparse_give_the_same_bits(phase, width):
     np.testing.assert_array_equal(lanes[0], expected)
 
 
-def test_fill_tile__copies_columns_to_their_place():
-    X = strategies.integer_matrix(4, 10, "int8")
-    tile = np.zeros((4, 8), np.float32)
-    gram.fill_tile(X, 3, 7, 2, tile)
-    expected = np.zeros((4, 8), np.float32)
-    expected[:, 2:6] = X[:, 3:7]
-    np.testing.assert_array_equal(tile, expected)
-
-
 def test_fill_tile_columns__writes_zeros_too():
     X = scipy.sparse.csc_array(np.array([[1, 0, 2], [0, 0, 3]], np.float64))
     tile = np.full((2, 4), 9.0)
@@ -93,21 +90,32 @@ def test_fill_tile_columns__writes_zeros_too():
     np.testing.assert_array_equal(tile, [[9, 2, 1, 9], [9, 3, 0, 9]])
 
 
-def test_normalise_rows__is_exact_and_bounds_every_row_by_one():
+def test_scale_rows__is_exact_and_bounds_by_one_what_was_not_safe():
     X = strategies.named_matrices()["norms 1e-18 to 1e18"][:, :64].copy()
-    scaled, exponents = X.copy(), np.zeros(X.shape[0], np.int64)
-    gram.normalise_rows(scaled.view(np.uint32), 60, exponents, scaled)
-    largest = np.abs(scaled[:, :60]).max(axis=1)
-    assert ((largest >= 0.5) & (largest < 1)).all()
-    np.testing.assert_array_equal(np.ldexp(scaled[:, :60], exponents[:, None]), X[:, :60])
-    np.testing.assert_array_equal(scaled[:, 60:], X[:, 60:])
+    scaled, exponents = X.copy(), np.ones(X.shape[0], np.int64)
+    gram.find_exponents(X.view(np.uint32), 0, X.shape[1], exponents)
+    gram.scale_rows(exponents, scaled)
+    before, after = np.abs(X).max(axis=1), np.abs(scaled).max(axis=1)
+    is_safe = (before >= 2.0 ** (-gram.SAFE - 1)) & (before < 2.0**gram.SAFE)
+    assert is_safe.any()
+    assert not is_safe.all()
+    assert (exponents[is_safe] == 0).all()
+    assert ((after >= 0.5) & (after < 1))[~is_safe].all()
+    np.testing.assert_array_equal(np.ldexp(scaled, exponents[:, None]), X)
 
 
-def test_add_scaled__undoes_the_normalisation():
-    product = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
-    G = np.ones((2, 2))
-    gram.add_scaled(product, np.array([1, -1]), np.array([0, 3]), G)
-    np.testing.assert_array_equal(G, [[3.0, 33.0], [2.5, 17.0]])
+def test_find_exponents__leaves_zeros_and_what_is_not_finite():
+    X = np.array([[0, 0], [np.inf, 1], [np.nan, 1e-30]], np.float32)
+    exponents = np.ones(3, np.int64)
+    gram.find_exponents(X.view(np.uint32), 0, X.shape[1], exponents)
+    np.testing.assert_array_equal(exponents, 0)
+
+
+def test_add_to__adds_in_float64_where_it_is_told():
+    G = np.full((2, 4), 2.0**-40)
+    gram.add_to(np.array([[1, 2], [3, 4]], np.float32), G, 1)
+    expected = np.array([[0, 1, 2, 0], [0, 3, 4, 0]]) + 2.0**-40
+    np.testing.assert_array_equal(G, expected)
 
 
 @pytest.mark.parametrize("edges", [[0, 9], [0, 4, 9], [0, 1, 2, 9]])

@@ -1,0 +1,162 @@
+"""LLVM code of the steps in ``vector``; imported by ``jit`` before the first kernel is compiled.
+
+Vectors are wider than most registers: LLVM cuts them to those of the processor at hand. Loads and
+stores say that they may lie anywhere. No operation is reordered and none is fused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import extending, types
+
+from streamsparse.kernels import vector
+from streamsparse.kernels.vector import LANES, ROWS, WIDTH
+
+# Untyped, as they are used in ways of their own.
+intrinsic: Any = extending.intrinsic
+overload: Any = extending.overload
+
+_BYTE = ir.IntType(8)
+_INDEX = ir.IntType(64)
+_INT32 = ir.IntType(32)
+_DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
+# Elements of one step of a copy: a register of the widest kind holds as many float32.
+_STEP = 16
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
+    """Return the address of an element of a one-dimensional array."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [at])
+
+
+def _as_vector(builder: Any, pointer: Any, element: Any, lanes: int) -> Any:
+    return builder.bitcast(pointer, ir.VectorType(element, lanes).as_pointer())
+
+
+def _converted(builder: Any, values: Any, source: Any, target: Any, into: Any) -> Any:
+    """Return a vector of one numba type as one of another, a float that holds all its values."""
+    if source == target:
+        return values
+    if isinstance(source, types.Float):
+        return builder.fpext(values, into)
+    return (builder.sitofp if source.signed else builder.uitofp)(values, into)
+
+
+@intrinsic
+def _stage_run(_: Any, x: Any, start: Any, stage: Any, to: Any) -> Any:
+    signature = types.void(x, types.intp, stage, types.intp)
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        source, target = x.dtype, stage.dtype
+        element = context.get_data_type(source)
+        into = ir.VectorType(context.get_data_type(target), _STEP)
+        origin = _pointer(context, builder, x, arguments[0], arguments[1])
+        goal = _pointer(context, builder, stage, arguments[2], arguments[3])
+        for k in range(0, WIDTH, _STEP):
+            here = _as_vector(builder, builder.gep(origin, [_INDEX(k)]), element, _STEP)
+            values = builder.load(here, align=source.bitwidth // 8)
+            values = _converted(builder, values, source, target, into)
+            there = builder.bitcast(builder.gep(goal, [_INDEX(k)]), into.as_pointer())
+            builder.store(values, there, align=target.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _add_cells(
+    _: Any,
+    stage: Any,
+    step: Any,
+    positions: Any,
+    signs: Any,
+    begin: Any,
+    end: Any,
+    at: Any,
+    pair: Any,
+) -> Any:
+    index = types.intp
+    signature = types.void(stage, index, positions, signs, index, index, index, pair)
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        staged, step, listed, minus, begin, end, at, rows = arguments
+        zero = _INDEX(0)
+        origin = _pointer(context, builder, stage, staged, zero)
+        places = _pointer(context, builder, positions, listed, zero)
+        bits = _pointer(context, builder, signs, minus, zero)
+        cells = [
+            builder.bitcast(
+                _pointer(context, builder, pair[r], builder.extract_value(rows, r), at),
+                _DOUBLES.as_pointer(),
+            )
+            for r in range(ROWS)
+        ]
+        sums = [builder.load(cell, align=8) for cell in cells]
+
+        before = builder.block
+        body, done = builder.append_basic_block("body"), builder.append_basic_block("done")
+        builder.cbranch(builder.icmp_signed("<", begin, end), body, done)
+        builder.position_at_end(body)
+        e = builder.phi(_INDEX)
+        totals = [builder.phi(_DOUBLES) for _ in range(ROWS)]
+        place = builder.sext(builder.load(builder.gep(places, [e])), _INDEX)
+        sign = builder.load(builder.gep(bits, [e]))
+        sign = builder.bitcast(sign, ir.VectorType(ir.IntType(1), LANES))
+        added = []
+        for r, total in enumerate(totals):
+            source = builder.gep(origin, [builder.add(place, builder.mul(step, _INDEX(r)))])
+            element = context.get_data_type(stage.dtype)
+            pointer = _as_vector(builder, source, element, LANES)
+            values = builder.load(pointer, align=stage.dtype.bitwidth // 8)
+            values = _converted(builder, values, stage.dtype, types.float64, _DOUBLES)
+            values = builder.select(sign, builder.fneg(values), values)
+            added.append(builder.fadd(total, values))
+        following = builder.add(e, _INDEX(1))
+        e.add_incoming(begin, before)
+        e.add_incoming(following, body)
+        for total, first, more in zip(totals, sums, added, strict=True):
+            total.add_incoming(first, before)
+            total.add_incoming(more, body)
+        builder.cbranch(builder.icmp_signed("<", following, end), body, done)
+        builder.position_at_end(done)
+        results = [builder.phi(_DOUBLES) for _ in range(ROWS)]
+        for result, first, more in zip(results, sums, added, strict=True):
+            result.add_incoming(first, before)
+            result.add_incoming(more, body)
+        for result, cell in zip(results, cells, strict=True):
+            builder.store(result, cell, align=8)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _fetch(_: Any, x: Any, at: Any) -> Any:
+    signature = types.void(x, types.intp)
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        bytes_at = _BYTE.as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [bytes_at, _INT32, _INT32, _INT32])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [bytes_at], kind)
+        address = builder.bitcast(_pointer(context, builder, x, *arguments), bytes_at)
+        # To be read, into the second level of caches, as data.
+        builder.call(prefetch, [address, _INT32(0), _INT32(2), _INT32(1)])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+# Numba asks a function of the same parameters for the function that is to be compiled instead.
+overload(vector.stage_run)(
+    lambda x, start, stage, to: lambda x, start, stage, to: _stage_run(x, start, stage, to)
+)
+overload(vector.add_cells)(
+    lambda stage, step, positions, signs, begin, end, at, pair: (
+        lambda stage, step, positions, signs, begin, end, at, pair: _add_cells(
+            stage, step, positions, signs, begin, end, at, pair
+        )
+    )
+)
+overload(vector.fetch)(lambda x, at: lambda x, at: _fetch(x, at))
