@@ -1,39 +1,84 @@
-"""Reduce a very wide matrix X (n x d) to Y (n x m) with Y Y^T close to X X^T, out of core."""
+"""Reduce a very wide matrix X (n x d) to Y (n x m) with Y Y^T close to X X^T, out of core.
 
-# Not in __all__: a star would put it in the place of the user's dask.
-from streamsparse import dask as dask
-from streamsparse.api.access import load, open_source
-from streamsparse.api.attention import attention, attention_error
-from streamsparse.api.certify import certify
-from streamsparse.api.pair import sparsify_pair
-from streamsparse.api.part_set import Part
-from streamsparse.api.parts import merge, reduce_part
-from streamsparse.api.reduce import plan, sparsify
-from streamsparse.dense.certificate import Certificate, Measure
-from streamsparse.errors import (
-    BadStructureError,
-    BudgetTooSmallError,
-    CheckpointMismatchError,
-    CorruptChunkError,
-    MissingChunkError,
-    NonFiniteError,
-    OutputBusyError,
-    OutputExistsError,
-    ParameterError,
-    PartMismatchError,
-    RunInterrupted,
-    SourceChangedError,
-    SourceNotFoundError,
-    StoreError,
-    StreamSparseError,
-    StreamSparseWarning,
-    UnsupportedInputError,
-)
-from streamsparse.methods.base import CurvePoint
-from streamsparse.result import Result
-from streamsparse.running.plan import Plan
+Importing it imports nothing else: each name brings in what it needs when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from streamsparse.version import __version__
 
+if TYPE_CHECKING:
+    from streamsparse import dask as dask
+    from streamsparse.api.access import load, open_source
+    from streamsparse.api.attention import attention, attention_error
+    from streamsparse.api.certify import certify
+    from streamsparse.api.pair import sparsify_pair
+    from streamsparse.api.part_set import Part
+    from streamsparse.api.parts import merge, reduce_part
+    from streamsparse.api.reduce import plan, sparsify
+    from streamsparse.dense.certificate import Certificate, Measure
+    from streamsparse.errors import (
+        BadStructureError,
+        BudgetTooSmallError,
+        CheckpointMismatchError,
+        CorruptChunkError,
+        MissingChunkError,
+        NonFiniteError,
+        OutputBusyError,
+        OutputExistsError,
+        ParameterError,
+        PartMismatchError,
+        RunInterrupted,
+        SourceChangedError,
+        SourceNotFoundError,
+        StoreError,
+        StreamSparseError,
+        StreamSparseWarning,
+        UnsupportedInputError,
+    )
+    from streamsparse.methods.base import CurvePoint
+    from streamsparse.result import Result
+    from streamsparse.running.plan import Plan
+
+# Where each public name is defined.
+_HOMES = {
+    "load": "streamsparse.api.access",
+    "open_source": "streamsparse.api.access",
+    "attention": "streamsparse.api.attention",
+    "attention_error": "streamsparse.api.attention",
+    "certify": "streamsparse.api.certify",
+    "sparsify_pair": "streamsparse.api.pair",
+    "Part": "streamsparse.api.part_set",
+    "merge": "streamsparse.api.parts",
+    "reduce_part": "streamsparse.api.parts",
+    "plan": "streamsparse.api.reduce",
+    "sparsify": "streamsparse.api.reduce",
+    "Certificate": "streamsparse.dense.certificate",
+    "Measure": "streamsparse.dense.certificate",
+    "BadStructureError": "streamsparse.errors",
+    "BudgetTooSmallError": "streamsparse.errors",
+    "CheckpointMismatchError": "streamsparse.errors",
+    "CorruptChunkError": "streamsparse.errors",
+    "MissingChunkError": "streamsparse.errors",
+    "NonFiniteError": "streamsparse.errors",
+    "OutputBusyError": "streamsparse.errors",
+    "OutputExistsError": "streamsparse.errors",
+    "ParameterError": "streamsparse.errors",
+    "PartMismatchError": "streamsparse.errors",
+    "RunInterrupted": "streamsparse.errors",
+    "SourceChangedError": "streamsparse.errors",
+    "SourceNotFoundError": "streamsparse.errors",
+    "StoreError": "streamsparse.errors",
+    "StreamSparseError": "streamsparse.errors",
+    "StreamSparseWarning": "streamsparse.errors",
+    "UnsupportedInputError": "streamsparse.errors",
+    "CurvePoint": "streamsparse.methods.base",
+    "Result": "streamsparse.result",
+    "Plan": "streamsparse.running.plan",
+}
+
+# Without "dask": a star would put it in the place of the user's dask.
 __all__ = [
     "BadStructureError",
     "BudgetTooSmallError",
@@ -70,3 +115,17 @@ __all__ = [
     "sparsify",
     "sparsify_pair",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "dask":
+        return import_module("streamsparse.dask")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "dask"])

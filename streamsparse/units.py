@@ -1,9 +1,11 @@
 """Text for people: bytes, counts and durations, both ways."""
 
-from dask.utils import parse_bytes
+import re
 
 from streamsparse.errors import ParameterError
 
+_PREFIXES = ["", "k", "m", "g", "t", "p", "e"]
+_SIZE = re.compile(r"(\d+\.?\d*(?:e\d+)?|\.\d+(?:e\d+)?) *(?:([kmgtpe]?)(i?)b?)", re.IGNORECASE)
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -24,16 +26,23 @@ def parse_memory(memory: int | str) -> int:
     ------
     ParameterError : if the text has no meaning or the number is not positive.
     """
-    # dask reads text without a number as 1.
-    if isinstance(memory, str) and not any(map(str.isdigit, memory)):
-        raise _meaningless(memory)
     try:
-        count = parse_bytes(memory) if isinstance(memory, str) else int(memory)
+        count = _read_size(memory) if isinstance(memory, str) else int(memory)
     except (ValueError, TypeError, OverflowError) as error:
         raise _meaningless(memory) from error
     if count <= 0:
         raise ParameterError(f"memory must be positive, not {memory!r}")
     return int(count)
+
+
+def _read_size(text: str) -> int:
+    """Return the bytes that text such as "1.5 GiB", "2e9" or "512MB" names; units as dask's."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(text)
+    number, prefix, binary = found.groups()
+    step = 1024 if binary else 1000
+    return int(float(number) * step ** _PREFIXES.index(prefix.lower()))
 
 
 def _meaningless(memory: object) -> ParameterError:

@@ -8,9 +8,16 @@ import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
 from streamsparse.accumulators.steps import column_steps
-from streamsparse.accumulators.tiles import TILE_WIDTH, Tile, TileStack, row_bands
-from streamsparse.kernels.project import expand_rows, project_rows
+from streamsparse.accumulators.tiles import TILE_WIDTH, Tile, TileStack
+from streamsparse.kernels.project import (
+    STAGED_ROWS,
+    expand_dense,
+    expand_rows,
+    project_dense,
+    project_rows,
+)
 from streamsparse.kernels.ranges import Each, even_ranges
+from streamsparse.kernels.vector import OUTER_LANES
 from streamsparse.sources.base import Array
 
 
@@ -28,7 +35,11 @@ class ProbesAccumulator(Additive):
     """
 
     def __init__(self, *, probes: Array, block_dtype: np.dtype[np.generic]) -> None:
-        self.probes = probes
+        # Whole vectors of probes, the last ones zero.
+        self._count = int(probes.shape[1])
+        padding = ((0, 0), (0, -self._count % OUTER_LANES))
+        self.probes = np.pad(np.asarray(probes, np.float64), padding)
+        self._transposed = np.ascontiguousarray(self.probes.T)
         self.rows = int(probes.shape[0])
         self._stack = TileStack(rows=self.rows, block_dtype=block_dtype)
 
@@ -45,25 +56,21 @@ class ProbesAccumulator(Additive):
         self._stack.add(piece, each, partial(self._multiply, state[0], each))
 
     def _multiply(self, out: Array, each: Each, tiles: list[Tile]) -> None:
-        bands = row_bands(self.rows)
-        projected = np.zeros((len(tiles), TILE_WIDTH, self.probes.shape[1]))
+        projected = [np.empty((tile.width, self.probes.shape[1])) for tile in tiles]
+        parts = even_ranges(self.rows, 64)
 
         def project(k: int) -> None:
             tile = tiles[k]
-            target = projected[k, : tile.width]
-            wide = np.empty((bands[0][1], tile.width))
-            for a, b in bands:
-                target += _widened(tile, a, b, wide).T @ self.probes[a:b]
+            stage = np.zeros((STAGED_ROWS, TILE_WIDTH + OUTER_LANES), tile.data.dtype)
+            project_dense(tile.data, tile.lo, tile.hi, self._transposed, stage, projected[k])
 
         def expand(part: int) -> None:
-            a, b = bands[part]
-            wide = np.empty((b - a, TILE_WIDTH))
-            for k, tile in enumerate(tiles):
-                values = _widened(tile, a, b, wide[:, : tile.width])
-                out[a:b] += values @ projected[k, : tile.width]
+            a, b = parts[part]
+            for tile, vectors in zip(tiles, projected, strict=True):
+                expand_dense(tile.data[a:b], tile.lo, tile.hi, vectors, out[a:b])
 
         each(project, len(tiles))
-        each(expand, len(bands))
+        each(expand, len(parts))
 
     def _update_sparse(self, out: Array, piece: SparsePiece, each: Each) -> None:
         for step in column_steps(piece, bytes_per_column=16 * self.probes.shape[1]):
@@ -95,14 +102,4 @@ class ProbesAccumulator(Additive):
 
     def finish(self, state: State) -> Array:
         """Return G Omega (n, q)."""
-        return np.asarray(state[0])
-
-
-def _widened(tile: Tile, start: int, stop: int, wide: Array) -> Array:
-    """Return rows of a tile in float64, in ``wide`` unless they are; its memory is used again."""
-    values = tile.values[start:stop]
-    if values.dtype == np.float64:
-        return values
-    target = wide[: stop - start]
-    target[...] = values
-    return target
+        return np.asarray(state[0][:, : self._count])

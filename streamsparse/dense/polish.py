@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.optimize
 
 from streamsparse.dense.linalg import symmetric_eigenpairs
 from streamsparse.dense.pool import Pool
@@ -77,9 +76,11 @@ def polish(pool: Pool, weights: Array, effort: Effort) -> Polished:
         gradient = chosen.forms(vectors, slopes[None])[0] * units
         return largest * total ** (1 / (2 * p)), gradient
 
+    from scipy.optimize import minimize  # noqa: PLC0415 - 0.1 s that few runs need
+
     x = np.ones(used.size)
     for p in effort.powers:
-        found = scipy.optimize.minimize(
+        found = minimize(
             evaluate,
             x,
             args=(p,),

@@ -18,6 +18,9 @@ LANES = 8
 ROWS = 2
 # Columns that are staged side by side.
 WIDTH = 64
+# Products that are summed side by side: as many as the registers of most processors hold.
+OUTER_ROWS = 4
+OUTER_LANES = 16
 
 
 def stage_run(x: Array, start: int, stage: Array, to: int) -> None:
@@ -50,6 +53,20 @@ def add_cells(
                 cells[k] += -value if (int(signs[e]) >> k) & 1 else value
     for row, cells in zip(pair, sums, strict=True):
         row[at : at + LANES] = cells
+
+
+def add_outer(
+    a: Array, at: int, step: int, b: Array, start: int, stride: int, depth: int, sums: Array
+) -> None:
+    """sums[r, l] += a[at + r step + k] b[start + k stride + l], k = 0 ... depth - 1 in this order.
+
+    For r < OUTER_ROWS and l < OUTER_LANES, in float64; compiled, each step rounds once, here twice.
+    Shapes: a and b one-dimensional, sums (OUTER_ROWS, OUTER_LANES).
+    """
+    for k in range(depth):
+        row = b[start + k * stride : start + k * stride + OUTER_LANES].astype(np.float64)
+        for r in range(OUTER_ROWS):
+            sums[r] += np.float64(a[at + r * step + k]) * row
 
 
 def fetch(x: Array, at: int) -> None:

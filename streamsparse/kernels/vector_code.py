@@ -1,7 +1,7 @@
 """LLVM code of the steps in ``vector``; imported by ``jit`` before the first kernel is compiled.
 
 Vectors are wider than most registers: LLVM cuts them to those of the processor at hand. Loads and
-stores say that they may lie anywhere. No operation is reordered and none is fused.
+stores say that they may lie anywhere. No operation is reordered.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from typing import Any
 
 from llvmlite import ir
 from numba import extending, types
+from numba.core import cgutils as numba_cgutils
 
 from streamsparse.kernels import vector
-from streamsparse.kernels.vector import LANES, ROWS, WIDTH
+from streamsparse.kernels.vector import LANES, OUTER_LANES, OUTER_ROWS, ROWS, WIDTH
 
 # Untyped, as they are used in ways of their own.
+cgutils: Any = numba_cgutils
 intrinsic: Any = extending.intrinsic
 overload: Any = extending.overload
 
@@ -133,6 +135,56 @@ def _add_cells(
 
 
 @intrinsic
+def _add_outer(
+    _: Any, a: Any, at: Any, step: Any, b: Any, start: Any, stride: Any, depth: Any, sums: Any
+) -> Any:
+    index = types.intp
+    signature = types.void(a, index, index, b, index, index, index, sums)
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        left, at, step, right, start, stride, depth, held = arguments
+        lanes = ir.VectorType(ir.DoubleType(), OUTER_LANES)
+        fused = ir.FunctionType(lanes, [lanes, lanes, lanes])
+        name = f"llvm.fma.v{OUTER_LANES}f64"
+        fma = cgutils.get_or_insert_function(builder.module, fused, name)
+        origins = [
+            _pointer(context, builder, a, left, builder.add(at, builder.mul(step, _INDEX(r))))
+            for r in range(OUTER_ROWS)
+        ]
+        source = _pointer(context, builder, b, right, start)
+        cells = [
+            builder.bitcast(
+                _pointer(context, builder, sums, held, _INDEX(r * OUTER_LANES)),
+                lanes.as_pointer(),
+            )
+            for r in range(OUTER_ROWS)
+        ]
+        totals = [cgutils.alloca_once(builder, lanes) for _ in range(OUTER_ROWS)]
+        for total, cell in zip(totals, cells, strict=True):
+            builder.store(builder.load(cell, align=8), total)
+        element = context.get_data_type(b.dtype)
+        with cgutils.for_range(builder, depth) as loop:
+            here = builder.gep(source, [builder.mul(loop.index, stride)])
+            values = builder.load(
+                _as_vector(builder, here, element, OUTER_LANES), align=b.dtype.bitwidth // 8
+            )
+            values = _converted(builder, values, b.dtype, types.float64, lanes)
+            for origin, total in zip(origins, totals, strict=True):
+                scalar = builder.load(builder.gep(origin, [loop.index]))
+                scalar = context.cast(builder, scalar, a.dtype, types.float64)
+                first = builder.insert_element(ir.Constant(lanes, ir.Undefined), scalar, _INT32(0))
+                spread = builder.shuffle_vector(
+                    first, first, ir.Constant(ir.VectorType(_INT32, OUTER_LANES), None)
+                )
+                builder.store(builder.call(fma, [spread, values, builder.load(total)]), total)
+        for total, cell in zip(totals, cells, strict=True):
+            builder.store(builder.load(total), cell, align=8)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
 def _fetch(_: Any, x: Any, at: Any) -> Any:
     signature = types.void(x, types.intp)
 
@@ -156,6 +208,13 @@ overload(vector.add_cells)(
     lambda stage, step, positions, signs, begin, end, at, pair: (
         lambda stage, step, positions, signs, begin, end, at, pair: _add_cells(
             stage, step, positions, signs, begin, end, at, pair
+        )
+    )
+)
+overload(vector.add_outer)(
+    lambda a, at, step, b, start, stride, depth, sums: (
+        lambda a, at, step, b, start, stride, depth, sums: _add_outer(
+            a, at, step, b, start, stride, depth, sums
         )
     )
 )

@@ -174,8 +174,13 @@ class StoredArray:
         self.integrity = "checksummed" if self.layout.is_checksummed else "structural"
         self.decoded_bytes: int = math.prod(self.shape) * self.dtype.itemsize
         self._chunk_bytes = math.prod(self.layout.chunk) * self.dtype.itemsize
-        # Of one request: the encoded chunks, the decoded chunks and the answer.
-        self.overhead_bytes = 3 * max(self._chunk_bytes, min(_REQUEST_BYTES, self.decoded_bytes))
+        if local_root(self._store) is not None:
+            # An encoded chunk, and a decoded one that does not lie whole in what is read.
+            self.overhead_bytes = 2 * self._chunk_bytes
+        else:
+            # Of one request: the encoded chunks, the decoded chunks and the answer.
+            least = max(self._chunk_bytes, min(_REQUEST_BYTES, self.decoded_bytes))
+            self.overhead_bytes = 3 * least
 
     @cached_property
     def _reader(self) -> ChunkReader:
