@@ -1,15 +1,20 @@
 """Kernels through their accumulators, on blocks in memory, all processors.
 
-The sketch and the norms are compared with the rate at which memory can be read, the Gram matrix
-with np.matmul on a block that stays in the caches, sparse ones with scipy on the same matrices.
+The sketch and the norms are compared with the rate at which memory can be read, and with what
+others use for a sketch, on the same entries; narrow dtypes with float32, in entries; the Gram
+matrix with np.matmul on a block that stays in the caches; sparse ones with scipy on the same
+matrices. The sums are made before the clock starts: a pass makes them once, whatever its length.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse
 from harness import (
     MemoryRead,
@@ -21,12 +26,14 @@ from harness import (
     time_in_turns,
 )
 
-from streamsparse.accumulators.base import Accumulator, DensePiece, Each, Piece, SparsePiece
+from streamsparse.accumulators.base import Accumulator, DensePiece, Each
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
+from streamsparse.running.pieces import cut_pieces, prepare
 from streamsparse.running.threads import available_threads, worker_threads
 from streamsparse.sketching.run_hash import SparseSign
+from streamsparse.sources.base import SparseBlock
 
 SEED = 7
 DENSITY = 0.003
@@ -40,15 +47,21 @@ class Sizes:
     n: int
     m: int
     d: int
+    tall_n: int
     data_bytes: int
     block_bytes: int
 
 
 SIZES = {
-    "toy": Sizes(n=64, m=256, d=1 << 13, data_bytes=1 << 20, block_bytes=1 << 18),
-    "small": Sizes(n=1024, m=4096, d=1 << 20, data_bytes=1 << 30, block_bytes=1 << 25),
-    "large": Sizes(n=1024, m=4096, d=1 << 22, data_bytes=1 << 32, block_bytes=1 << 25),
+    "toy": Sizes(n=64, m=256, d=1 << 13, tall_n=200, data_bytes=1 << 20, block_bytes=1 << 18),
+    "small": Sizes(
+        n=1024, m=4096, d=1 << 20, tall_n=20_000, data_bytes=1 << 30, block_bytes=1 << 26
+    ),
+    "large": Sizes(
+        n=1024, m=4096, d=1 << 22, tall_n=20_000, data_bytes=1 << 32, block_bytes=1 << 26
+    ),
 }
+NARROW = ("float64", "int8", "uint8")
 
 
 def main() -> None:
@@ -56,9 +69,11 @@ def main() -> None:
     sizes, report = SIZES[arguments.size], Report("kernels", arguments)
     read = MemoryRead(sizes.data_bytes)
     with worker_threads(available_threads()) as each:
-        for dtype in ("float32", "float64", "int8"):
-            bench_dense(report, sizes, dtype, read, each)
-        bench_sparse(report, sizes, each)
+        bench_dense(report, sizes, read, each)
+        bench_narrow(report, sizes, each)
+        bench_rivals(report, sizes, each)
+        bench_sparse(report, sizes, sizes.n, each)
+        bench_sparse(report, sizes, sizes.tall_n, each)
         bench_exact(report, sizes, each)
     report.print_table()
 
@@ -70,39 +85,101 @@ def dense_pieces(sizes: Sizes, dtype: str, d: int) -> list[DensePiece]:
     return [DensePiece((0, sizes.n), columns, values.copy(), 0) for columns in intervals(d, width)]
 
 
-def feed(accumulator: Accumulator, pieces: list[Any], each: Each) -> list[np.ndarray]:
-    """Return the state after all pieces."""
-    state = accumulator.start()
+def feed(
+    accumulator: Accumulator, pieces: list[Any], each: Each, state: Any = None
+) -> list[np.ndarray]:
+    """Return the state after all pieces, added to the one given."""
+    state = accumulator.start() if state is None else state
     for piece in pieces:
         accumulator.update(state, piece, each)
     accumulator.close_span(state, each)
     return state
 
 
-def bench_dense(report: Report, sizes: Sizes, dtype: str, read: MemoryRead, each: Each) -> None:
-    """Measure the sketch with s = 1 and 8, and the norms: bytes of X per second."""
-    names = {f"sketch {dtype} s={s}": s for s in (1, 8)} | {f"norms {dtype}": 0}
+def feeding(accumulator: Accumulator, pieces: list[Any], each: Each) -> Callable[[], object]:
+    """Return what feeds all pieces to a state that is there already."""
+    return partial(feed, accumulator, pieces, each, accumulator.start())
+
+
+def sketching(sizes: Sizes, d: int, s: int, m: int | None = None) -> SketchAccumulator:
+    """Return what sketches n x d."""
+    operator = SparseSign.make(d=d, m=m or sizes.m, s=s, seed=SEED)
+    return SketchAccumulator(rows=sizes.n, operator=operator)
+
+
+def bench_dense(report: Report, sizes: Sizes, read: MemoryRead, each: Each) -> None:
+    """Measure float32, the sketch with s = 1 and 8 and the norms: bytes of X per second."""
+    names = {f"sketch float32 s={s}": s for s in (1, 8)} | {"norms float32": 0}
     names = {name: s for name, s in names.items() if report.wants(name)}
-    d = sizes.data_bytes // (sizes.n * np.dtype(dtype).itemsize)
-    pieces = dense_pieces(sizes, dtype, d) if names else []
+    d = sizes.data_bytes // (4 * sizes.n)
+    pieces = dense_pieces(sizes, "float32", d) if names else []
     for name, s in names.items():
-        accumulator: Any = NormsAccumulator(rows=sizes.n)
-        parameters: dict[str, Any] = {"n": sizes.n, "d": d, "dtype": dtype}
-        if s:
-            operator = SparseSign.make(d=d, m=sizes.m, s=s, seed=SEED)
-            accumulator = SketchAccumulator(rows=sizes.n, operator=operator)
-            parameters |= {"m": sizes.m, "s": s}
-        ours, roof = time_in_turns(
-            [lambda accumulator=accumulator: feed(accumulator, pieces, each), read], REPEATS
-        )
+        accumulator: Any = sketching(sizes, d, s) if s else NormsAccumulator(rows=sizes.n)
+        ours, roof = time_in_turns([feeding(accumulator, pieces, each), read], REPEATS)
         report.add(
             name,
-            parameters,
+            {"n": sizes.n, "d": d, "dtype": "float32"} | ({"m": sizes.m, "s": s} if s else {}),
             timing=ours,
             rate=(sizes.data_bytes / ours.best / 1e9, "GB/s"),
             baseline=("memory read", read.size_bytes / roof.best / 1e9),
             facts={"entry_additions_per_second": max(s, 1) * sizes.n * d / ours.best},
         )
+
+
+def bench_narrow(report: Report, sizes: Sizes, each: Each) -> None:
+    """Measure the sketch of other dtypes against that of as many entries of float32."""
+    names = {f"sketch {dtype} s={s}": (dtype, s) for dtype in NARROW for s in (1, 8)}
+    d = sizes.data_bytes // (8 * sizes.n)
+    for name, (dtype, s) in names.items():
+        if not report.wants(name):
+            continue
+        actions = [
+            feeding(sketching(sizes, d, s), dense_pieces(sizes, kind, d), each)
+            for kind in (dtype, "float32")
+        ]
+        ours, float32 = time_in_turns(actions, REPEATS)
+        report.add(
+            name,
+            {"n": sizes.n, "d": d, "dtype": dtype, "m": sizes.m, "s": s},
+            timing=ours,
+            rate=(sizes.n * d / ours.best / 1e9, "Ge/s"),
+            baseline=("float32", sizes.n * d / float32.best / 1e9),
+        )
+
+
+def bench_rivals(report: Report, sizes: Sizes, each: Each) -> None:
+    """Measure others that sketch a dense X with one nonzero per column of S: entries per second.
+
+    scikit-learn takes X (n, d) as it is; scipy's takes its transpose.
+    """
+    names = {"sketch / sklearn": _sklearn_sketch, "sketch / scipy": _scipy_sketch}
+    d = sizes.data_bytes // (4 * sizes.n)
+    for name, rival in names.items():
+        if not report.wants(name):
+            continue
+        pieces = dense_pieces(sizes, "float32", d)
+        X = np.concatenate([piece.data for piece in pieces], axis=1)[:, :d]
+        ours, theirs = time_in_turns(
+            [feeding(sketching(sizes, d, 1), pieces, each), partial(rival, X, sizes.m)], 1
+        )
+        report.add(
+            name,
+            {"n": sizes.n, "d": d, "dtype": "float32", "m": sizes.m, "s": 1},
+            timing=ours,
+            rate=(X.size / ours.best / 1e9, "Ge/s"),
+            baseline=(name.split()[-1], X.size / theirs.best / 1e9),
+        )
+
+
+def _sklearn_sketch(X: np.ndarray, m: int) -> None:
+    from sklearn.random_projection import SparseRandomProjection
+
+    made = SparseRandomProjection(m, density=1 / m, dense_output=True, random_state=SEED)
+    made.fit(X[:1]).transform(X)
+
+
+def _scipy_sketch(X: np.ndarray, m: int) -> None:
+    scipy.linalg.clarkson_woodruff_transform(X.T, m, rng=SEED)
 
 
 def transposed_operator(operator: SparseSign) -> scipy.sparse.csr_array:
@@ -122,38 +199,60 @@ def transposed_operator(operator: SparseSign) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array((values, buckets.ravel(), indptr), shape=(d, operator.m))
 
 
-def bench_sparse(report: Report, sizes: Sizes, each: Each) -> None:
+def bench_sparse(report: Report, sizes: Sizes, n: int, each: Each) -> None:
     """Measure sparse data, entries per second, against scipy's products on one thread."""
-    sketches = {f"sketch sparse s={s}": s for s in (1, 8)}
-    wanted = [name for name in [*sketches, "gram sparse"] if report.wants(name)]
-    X = sparse_columns(sizes.n, sizes.d, DENSITY, SEED) if wanted else None
+    d = sizes.d if n == sizes.n else sizes.d // 2
+    sketches = {
+        f"sketch {layout} n={n} s={s}": (layout, s) for layout in ("csr", "csc") for s in (1, 8)
+    }
+    grams = {f"gram csc n={n} {density:.1%}": density for density in (0.001, 0.01)}
+    wanted = [name for name in sketches if report.wants(name)]
+    X = sparse_columns(n, d, DENSITY, SEED) if wanted else None
     for name in wanted:
-        if name in sketches:
-            bench_sparse_sketch(report, name, X, sizes.m, sketches[name], each)
-        else:
-            bench_sparse_gram(report, name, X, each)
+        bench_sparse_sketch(report, name, X, sizes.m, *sketches[name], each)
+    for name, density in grams.items():
+        if report.wants(name) and n == sizes.n:
+            bench_sparse_gram(report, name, sparse_columns(n, d, density, SEED), each)
 
 
 def bench_sparse_sketch(
-    report: Report, name: str, X: scipy.sparse.csc_array, m: int, s: int, each: Each
+    report: Report, name: str, X: scipy.sparse.csc_array, m: int, layout: str, s: int, each: Each
 ) -> None:
-    """Measure Y = X S^T, by rows, against the same product by scipy."""
+    """Measure Y = X S^T against the same product by scipy, X as it is stored.
+
+    Columns are turned into rows first, within our time, by the threads that read.
+    """
     (n, d), by_rows = X.shape, X.tocsr()
     operator = SparseSign.make(d=d, m=m, s=s, seed=SEED)
     S_transposed = transposed_operator(operator)
     accumulator = SketchAccumulator(rows=n, operator=operator)
-    pieces = [compressed_piece(by_rows, by_rows=True)]
-    sums = accumulator.finish(feed(accumulator, pieces, each))
-    check_same(sums, (by_rows @ S_transposed).toarray())
-    ours, theirs = time_in_turns(
-        [lambda: feed(accumulator, pieces, each), lambda: by_rows @ S_transposed], REPEATS
-    )
+    blocks = [sparse_block(by_rows, by_rows=True)]
+    if layout == "csc":
+        edges = list(intervals(d, -(-d // (2 * available_threads()))))
+        blocks = [sparse_block(X[:, a:b], by_rows=False, first=a) for a, b in edges]
+    stored = by_rows if layout == "csr" else X
+
+    def sketch(state: Any) -> Any:
+        prepared: dict[int, Any] = {}
+
+        def prepare_one(k: int) -> None:
+            prepared[k] = prepare(blocks[k], by_rows=True, zero=False)
+
+        each(prepare_one, len(blocks))
+        for k in range(len(blocks)):
+            for _, piece in cut_pieces(prepared[k], d):
+                accumulator.update(state, piece, each)
+        return state
+
+    check_same(accumulator.finish(sketch(accumulator.start())), (stored @ S_transposed).toarray())
+    state = accumulator.start()
+    ours, theirs = time_in_turns([lambda: sketch(state), lambda: stored @ S_transposed], REPEATS)
     report.add(
         name,
-        {"n": n, "d": d, "m": m, "s": s, "nnz": X.nnz, "dtype": "float32"},
+        {"n": n, "d": d, "m": m, "s": s, "nnz": X.nnz, "dtype": "float32", "layout": layout},
         timing=ours,
         rate=(X.nnz / ours.best / 1e6, "Mnnz/s"),
-        baseline=("scipy X @ S.T, CSR, one thread", X.nnz / theirs.best / 1e6),
+        baseline=("scipy X @ S.T, one thread", X.nnz / theirs.best / 1e6),
     )
 
 
@@ -161,11 +260,11 @@ def bench_sparse_gram(report: Report, name: str, X: scipy.sparse.csc_array, each
     """Measure G = X X^T, by columns, against the same product by scipy."""
     (n, d), by_rows, transposed = X.shape, X.tocsr(), X.T.tocsr()
     accumulator = GramAccumulator(rows=n, block_dtype=X.dtype)
-    pieces = [compressed_piece(X, by_rows=False)]
+    pieces = [piece for _, piece in cut_pieces(sparse_block(X, by_rows=False), d)]
     G = accumulator.finish(feed(accumulator, pieces, each))
     check_same(G, (by_rows @ transposed).toarray())
     ours, theirs = time_in_turns(
-        [lambda: feed(accumulator, pieces, each), lambda: by_rows @ transposed], REPEATS
+        [feeding(accumulator, pieces, each), lambda: by_rows @ transposed], REPEATS
     )
     counts = np.diff(X.indptr)
     report.add(
@@ -191,7 +290,7 @@ def bench_exact(report: Report, sizes: Sizes, each: Each) -> None:
         matmul = ResidentMatmul(sizes.n, np.float64 if dtype == "float64" else np.float32, each)
         ours, theirs = time_in_turns(
             [
-                lambda accumulator=accumulator, pieces=pieces: feed(accumulator, pieces, each),
+                feeding(accumulator, pieces, each),
                 matmul,
             ],
             REPEATS,
@@ -228,11 +327,11 @@ class ResidentMatmul:
         self._each(lambda _: np.matmul(self._left, self._right), self._number)
 
 
-def compressed_piece(X: Any, *, by_rows: bool) -> Piece:
-    """Return all of a compressed matrix as one piece."""
-    extents = np.stack([X.indptr[:-1], X.indptr[1:]]).astype(np.int64)
+def sparse_block(X: Any, *, by_rows: bool, first: int = 0) -> SparseBlock:
+    """Return all of a compressed matrix as one block, from column ``first`` on."""
     n, d = X.shape
-    return SparsePiece((0, n), (0, d), by_rows, extents, X.indices.astype(np.int32), X.data, 0)
+    indptr, indices = X.indptr.astype(np.int64), X.indices.astype(np.int32)
+    return SparseBlock((0, n), (first, first + d), by_rows, indptr, indices, X.data)
 
 
 def check_same(ours: np.ndarray, theirs: np.ndarray) -> None:

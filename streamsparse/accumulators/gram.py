@@ -71,8 +71,10 @@ class GramAccumulator(Additive):
     def _scatter(self, G: Array, piece: SparsePiece, columns: Array, each: Each) -> None:
         if columns.size == 0:
             return
-        # Row i of the triangle has i + 1 cells: square-root edges share the products evenly.
-        parts = 8 if self.rows >= 64 else 1
+        # Row i of the triangle has i + 1 cells: square-root edges share the products evenly. Every
+        # part looks at all columns, so columns of few entries are worth few parts.
+        entries = int((piece.extents[1, columns] - piece.extents[0, columns]).sum())
+        parts = min(8, max(2, entries // columns.size)) if self.rows >= 64 else 1
         edges = [int(self.rows * (k / parts) ** 0.5) for k in range(parts)] + [self.rows]
 
         def scatter(part: int) -> None:

@@ -31,16 +31,19 @@ def transpose_compressed(
     ``heads`` (minor length + 1,) must be zero; it becomes the new indptr. ``minors`` and ``values``
     (nnz,) receive the new indices and data.
     """
-    for p in range(indices.shape[0]):
-        heads[indices[p] + 1] += 1
+    # Unsigned: what may be negative is looked at before every access.
+    one = np.uint64(1)
+    for p in range(np.uint64(indices.shape[0])):
+        heads[np.uint64(indices[p]) + one] += 1
     for j in range(1, heads.shape[0]):
         heads[j] += heads[j - 1]
     for major in range(indptr.shape[0] - 1):
-        for p in range(indptr[major], indptr[major + 1]):
-            target = heads[indices[p]]
+        for p in range(np.uint64(indptr[major]), np.uint64(indptr[major + 1])):
+            minor = np.uint64(indices[p])
+            target = np.uint64(heads[minor])
             minors[target] = major
             values[target] = data[p]
-            heads[indices[p]] = target + 1
+            heads[minor] += 1
     for j in range(heads.shape[0] - 1, 0, -1):
         heads[j] = heads[j - 1]
     heads[0] = 0

@@ -56,8 +56,8 @@ def _oriented(block: SparseBlock, by_rows: bool) -> SparseBlock:
     indptr = np.zeros((rows if by_rows else columns) + 1, np.int64)
     majors = columns if by_rows else rows
     index_dtype = np.int32 if majors <= np.iinfo(np.int32).max else np.int64
-    indices = np.empty(block.nnz, index_dtype)
-    data = np.empty(block.nnz, block.data.dtype)
+    indices = empty_block((block.nnz,), np.dtype(index_dtype))
+    data = empty_block((block.nnz,), block.data.dtype)
     transpose_compressed(block.indptr, block.indices, block.data, indptr, indices, data)
     return SparseBlock(block.rows, block.columns, by_rows, indptr, indices, data)
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 import strategies
 from drivers import serial
-from streamsparse.dense import polish as module
 from streamsparse.dense.polish import NONE, QUICK, THOROUGH, Effort, polish
 from streamsparse.dense.pool import Pool
 
@@ -131,7 +130,7 @@ def test_objective__is_a_schatten_norm_and_has_its_gradient(monkeypatch, p, with
         values = np.linalg.eigvalsh(A + (0 if offset is None else offset))
         return (np.abs(values - 1) ** (2 * p)).sum() ** (1 / (2 * p))
 
-    monkeypatch.setattr(module.scipy.optimize, "minimize", watch)
+    monkeypatch.setattr(scipy.optimize, "minimize", watch)
     polish(pool, weights, Effort((p,), 7))
     assert len(seen) == 3
     step = EPS ** (1 / 3)
