@@ -168,7 +168,7 @@ class Report:
     def __init__(self, title: str, arguments: argparse.Namespace) -> None:
         self._title = f"{title}, {arguments.size}"
         self._only = arguments.only
-        self._rows: list[dict[str, Any]] = []
+        self.rows: list[dict[str, Any]] = []
 
     def wants(self, name: str) -> bool:
         """Tell whether ``--only`` asks for this measurement."""
@@ -199,7 +199,7 @@ class Report:
             "facts": facts or {},
             **machine_facts(),
         }
-        self._rows.append(row)
+        self.rows.append(row)
         print(json.dumps(row), flush=True)
 
     def print_table(self) -> None:
@@ -210,7 +210,7 @@ class Report:
             heading,
             f"{'':27}{'s':>8}{'rate':>8} {'unit':<7}{'base':>7}{'ratio':>7}{'others':>7}  of",
         ]
-        for row in self._rows:
+        for row in self.rows:
             others = "?" if row["others"] is None else f"{row['others']:.1f}"
             lines.append(
                 f"{row['name'][:26]:<27}{row['seconds']:8.3g}{row['rate']:8.3g} {row['unit']:<7}"

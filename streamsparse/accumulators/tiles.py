@@ -49,8 +49,9 @@ def product_dtype(block_dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
 
 
 def row_bands(rows: int) -> list[Interval]:
-    """Return the fixed bands of rows in which products are made."""
-    return [(a, min(a + BAND_ROWS, rows)) for a in range(0, rows, BAND_ROWS)]
+    """Return the fixed bands of rows in which products are made: several, if there are few rows."""
+    width = BAND_ROWS if rows > 2 * BAND_ROWS else BAND_ROWS // 2
+    return [(a, min(a + width, rows)) for a in range(0, rows, width)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 import streamsparse as ss
+from streamsparse.running.calibration import measure_rates
+from streamsparse.running.rates import rates_path, save_rates
 from streamsparse.running.threads import available_threads
 from streamsparse.storing.files import free_disk_bytes
 from streamsparse.units import format_bytes
@@ -50,6 +52,19 @@ def run_checks() -> Iterator[Check]:
     yield check_disk("disk temp", lambda: Path(tempfile.gettempdir()))
     yield check_codecs()
     yield check_self()
+    yield check_rates()
+
+
+def check_rates() -> Check:
+    """Measure how fast this machine is, and keep it for plans."""
+    rates = measure_rates()
+    kept = save_rates(rates)
+    detail = (
+        f"sketch {rates.adds / 1e9:.1f} G additions/s, exact {rates.gram32 / 1e9:.0f} GFlop/s, "
+        f"page cache {format_bytes(rates.read)}/s, each per thread"
+    )
+    where = "kept for plans" if kept else f"not kept: {rates_path()} cannot be written"
+    return Check("rates", True, f"{detail}; {where}", "")
 
 
 def check_memory() -> Check:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from streamsparse.errors import BudgetTooSmallError, ParameterError
 from streamsparse.methods.base import Request
 from streamsparse.methods.exact_plan import plan_exact
+from streamsparse.methods.predict import predicted_seconds
 from streamsparse.methods.sample_plan import plan_sample
 from streamsparse.methods.select_plan import plan_select
 from streamsparse.methods.sketch_plan import plan_sketch
 from streamsparse.running.facts import Facts
 from streamsparse.running.plan import Plan
+from streamsparse.running.rates import load_rates
 
 # Exact answers have no error, so "auto" accepts up to four times the time of a sketch for one
 # (DESIGN decision 14).
@@ -19,7 +21,7 @@ _EXACT_TIME_RATIO = 4.0
 
 
 def make_plan(facts: Facts, request: Request, *, threads: int) -> Plan:
-    """Choose method, m and reading.
+    """Choose method, m and reading; predict the time, by this machine's rates if they are known.
 
     Raises
     ------
@@ -35,8 +37,13 @@ def make_plan(facts: Facts, request: Request, *, threads: int) -> Plan:
         "select": plan_select,
     }
     if request.method in planners:
-        return planners[request.method](facts, request, why="asked for", threads=threads)
-    return _plan_auto(facts, request, threads=threads)
+        plan = planners[request.method](facts, request, why="asked for", threads=threads)
+    else:
+        plan = _plan_auto(facts, request, threads=threads)
+    rates = load_rates()
+    if rates is None:
+        return plan
+    return replace(plan, seconds=predicted_seconds(plan, facts, rates, threads=threads))
 
 
 def _plan_auto(facts: Facts, request: Request, *, threads: int) -> Plan:

@@ -16,7 +16,7 @@ class Facts:
     Attributes
     ----------
     name, n, d, dtype, nnz, unit, stored_bytes, read_overhead_bytes, entry_bytes,
-    clipped_entry_bytes, largest_unit_entries, opening_passes : as in ``Source``.
+    clipped_entry_bytes, largest_unit_entries, codec, opening_passes : as in ``Source``.
     block_itemsize : bytes per value once read.
     """
 
@@ -33,6 +33,7 @@ class Facts:
     clipped_entry_bytes: int
     largest_unit_entries: int
     opening_passes: int
+    codec: str = ""
 
     @classmethod
     def of(cls, source: Source) -> Facts:
@@ -51,6 +52,7 @@ class Facts:
             clipped_entry_bytes=source.clipped_entry_bytes,
             largest_unit_entries=source.largest_unit_entries,
             opening_passes=source.opening_passes,
+            codec=source.codec,
         )
 
     def region_bytes(self, rows: int, columns: int) -> int:

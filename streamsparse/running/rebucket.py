@@ -41,6 +41,7 @@ class BucketSource:
         self.unit = (source.shape[0], width)
         self.stored_bytes = source.stored_bytes
         self.read_overhead_bytes = 0
+        self.codec = ""
         self.opening_passes = 0
         self.entry_bytes = self.clipped_entry_bytes = source.entry_bytes
         self.integrity = source.integrity

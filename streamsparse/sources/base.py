@@ -89,6 +89,7 @@ class Source(Protocol):
     entry_bytes : memory of one stored entry while a block of whole rows or columns is read; 0 for
         dense sources.
     clipped_entry_bytes : the same where a block leaves out part of what is read.
+    codec : name of what its bytes are compressed with, "" where they are not or it is not known.
     opening_passes : complete reads that opening took: 0, but for sources that must be counted.
     integrity : "checksummed" if every byte is covered by a checksum, else "structural".
     is_stored : whether others can write to it while it is read, and it may fail to answer.
@@ -106,6 +107,7 @@ class Source(Protocol):
     read_overhead_bytes: int
     entry_bytes: int
     clipped_entry_bytes: int
+    codec: str
     opening_passes: int
     integrity: str
     is_stored: bool
@@ -162,6 +164,7 @@ class Source(Protocol):
 class SourceMixin:
     """What every source does by means of the protocol alone: yield its blocks, name itself."""
 
+    codec: str = ""
     opening_passes: int = 0
     is_stored: bool = False
     is_lazy: bool = False

@@ -23,7 +23,7 @@ from streamsparse.sources.base import Array
 from streamsparse.sources.buffers import empty_block
 from streamsparse.sources.encoded import check_encoded, check_size, most_encoded
 
-_COMPRESSORS = frozenset({"blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd"})
+COMPRESSORS = frozenset({"blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd"})
 CHECKSUMS = frozenset({"adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3"})
 _CHECKSUM_BYTES = 4
 # Settings that name a dtype, first those that name what values are turned into.
@@ -80,7 +80,7 @@ def follow(config: Mapping[str, Any], form: Form) -> Form:
     if codec in CHECKSUMS:
         size = None if form.size is None else form.size + _CHECKSUM_BYTES
         return Form(form.dtype, form.shape, size, form.limit + _CHECKSUM_BYTES)
-    if codec in _COMPRESSORS:
+    if codec in COMPRESSORS:
         return Form(form.dtype, form.shape, None, most_encoded(form.limit))
     if codec == "transpose":
         return Form.of(form.dtype, tuple(form.shape[axis] for axis in config["order"]))

@@ -25,6 +25,7 @@ class DescribedSource(SourceMixin):
         self.read_overhead_bytes = source.read_overhead_bytes
         self.entry_bytes = source.entry_bytes
         self.clipped_entry_bytes = source.clipped_entry_bytes
+        self.codec = source.codec
         self.opening_passes = source.opening_passes
         self.is_lazy = source.is_lazy
         self.integrity = source.integrity

@@ -54,6 +54,7 @@ class StackedSource(SourceMixin):
         self.clipped_entry_bytes = self.entry_bytes + max(
             above.clipped_entry_bytes, below.clipped_entry_bytes
         )
+        self.codec = above.codec or below.codec
         self.opening_passes = max(above.opening_passes, below.opening_passes)
         self.is_stored = above.is_stored or below.is_stored
         self.is_lazy = above.is_lazy or below.is_lazy

@@ -16,7 +16,7 @@ import numpy as np
 
 from streamsparse.errors import CorruptChunkError, UnsupportedInputError
 from streamsparse.sources.base import Array
-from streamsparse.sources.decoding import CHECKSUMS
+from streamsparse.sources.decoding import CHECKSUMS, COMPRESSORS
 
 # Streams whose format has a checksum of its own.
 _CHECKED_STREAMS = frozenset({"bz2", "gzip", "zlib"})
@@ -167,6 +167,15 @@ def codecs_of(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         named = [*(metadata.get("filters") or ()), metadata.get("compressor")]
         return [codec for codec in named if codec]
     return list(metadata["codecs"])
+
+
+def compressor_of(metadata: Mapping[str, Any]) -> str:
+    """Return the name of the codec that compresses chunks, inner ones too; "" where none does."""
+    codecs = codecs_of(metadata)
+    for codec in codecs:
+        codecs = codecs + _parts(codec, "codecs")
+    names = [name_of(codec) for codec in codecs]
+    return next((name for name in names if name in COMPRESSORS), "")
 
 
 def check_codecs(

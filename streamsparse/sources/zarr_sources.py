@@ -64,6 +64,7 @@ class ZarrSource(DenseSource):
         self.stored_bytes = stored.stored_bytes()
         self.read_overhead_bytes = stored.overhead_bytes
         self.integrity = stored.integrity
+        self.codec = stored.codec
 
     def feature_digest(self) -> str | None:
         """Return a digest of the names of the columns, where AnnData or a coordinate has them."""
@@ -122,12 +123,15 @@ class ZarrSparseSource(CompressedSource):
             ZarrVector(self._indices, self._indices.dtype.newbyteorder("=")),
             ZarrVector(self._data, self.block_dtype),
         )
-        pointers_bytes = 3 * 8 * _PIECE
+        # Neighbouring pieces of pointers lie in one chunk.
+        self._pointer_vector = ZarrVector(self._indptr, self._indptr.dtype.newbyteorder("="))
+        pointers_bytes = 3 * 8 * _PIECE + self._pointer_vector.overhead_bytes
         self.read_overhead_bytes = (
             max(vector.overhead_bytes for vector in self._vectors) + pointers_bytes + CHECK_BYTES
         )
         is_checksummed = all(array.integrity == "checksummed" for array in arrays)
         self.integrity = "checksummed" if is_checksummed else "structural"
+        self.codec = self._data.codec
         self._check_lengths(stored_shape[0] if encoding == "csr_matrix" else stored_shape[1])
         self._check_ends()
         self._lock = threading.Lock()
@@ -181,7 +185,7 @@ class ZarrSparseSource(CompressedSource):
             raise
 
     def _read_pointers(self, start: int, stop: int) -> Array:
-        return self._indptr.read(((start, stop),), self._indptr.dtype.newbyteorder("="))
+        return self._pointer_vector.read(start, stop)
 
     def _piece(self, piece: int) -> Array:
         with self._lock:

@@ -33,6 +33,7 @@ from streamsparse.sources.zarr_layout import (
     Coordinates,
     ShardIndex,
     absent_inner_chunks,
+    compressor_of,
     grid_positions,
     layout_of,
 )
@@ -171,6 +172,7 @@ class StoredArray:
         self._absence = Absence(is_filled=missing == "fill", value=value)
         self.shape = self.layout.shape
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+        self.codec = compressor_of(array.metadata.to_dict())
         self.integrity = "checksummed" if self.layout.is_checksummed else "structural"
         self.decoded_bytes: int = math.prod(self.shape) * self.dtype.itemsize
         self._chunk_bytes = math.prod(self.layout.chunk) * self.dtype.itemsize
