@@ -1,8 +1,10 @@
 """The public face: names, docstrings and what importing costs."""
 
+import ast
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,8 +70,25 @@ def test_signatures__have_the_defaults_of_sparsify_where_they_share_a_name(name)
 def test_import__leaves_the_heavy_packages_alone():
     code = (
         "import sys, streamsparse; "
-        "print([name for name in ('numba', 'zarr', 'dask.array', 'distributed', 'sklearn', "
-        "'matplotlib', 'tqdm') if name in sys.modules])"
+        "print([name for name in ('numpy', 'scipy', 'numba', 'zarr', 'dask', 'distributed', "
+        "'sklearn', 'matplotlib', 'tqdm') if name in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_names__are_imported_from_where_type_checkers_are_told():
+    tree = ast.parse(Path(ss.__file__).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    told = {name.name: node.module for node in block.body for name in node.names}
+    assert told.pop("dask") == "streamsparse"
+    assert told == ss._HOMES
+    assert set(ss.__all__) == set(told) | {"__version__"}
+
+
+def test_names__are_there_when_asked_for_and_no_others():
+    assert {*ss.__all__, "dask"} <= set(dir(ss))
+    for name in ss.__all__:
+        assert getattr(ss, name) is getattr(ss, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        ss.nothing  # noqa: B018 - looking is the test

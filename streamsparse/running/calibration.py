@@ -25,6 +25,7 @@ from streamsparse.running.threads import available_threads, worker_threads
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.base import Array, Block, DenseBlock, SparseBlock
 from streamsparse.sources.buffers import reused_buffers
+from streamsparse.storing.files import write_file
 
 # A block as a pass has them, and a sketch that does not fit the caches.
 _ROWS, _COLUMNS, _SKETCH_COLUMNS = 1024, 8192, 4096
@@ -74,7 +75,7 @@ def _reading(values: Array, each: Each, threads: int) -> dict[str, float]:
     rates = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "chunk"
-        path.write_bytes(raw.data)
+        write_file(path, raw.data)
 
         def read(k: int) -> None:
             with path.open("rb", buffering=0) as file:

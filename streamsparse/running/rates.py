@@ -8,7 +8,9 @@ import platform
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from streamsparse.errors import StreamSparseError
 from streamsparse.running.threads import available_threads
+from streamsparse.storing.files import make_directories, replace, write_file
 from streamsparse.version import __version__
 
 _FILE = "rates.json"
@@ -96,10 +98,10 @@ def save_rates(rates: Rates) -> Path | None:
     path = rates_path()
     text = json.dumps({"machine": machine_name(), "rates": asdict(rates)}, indent=1)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(path.parent)
         beside = path.with_suffix(f".{os.getpid()}")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError:
+        write_file(beside, text.encode())
+        replace(beside, path)
+    except (OSError, StreamSparseError):
         return None
     return path

@@ -1,8 +1,11 @@
 import json
+from functools import partial
 
 import pytest
 
 from streamsparse.cli import checkup, doctor
+from streamsparse.running.calibration import measure_rates
+from streamsparse.running.rates import load_rates
 
 NAMES = [
     "packages",
@@ -13,7 +16,25 @@ NAMES = [
     "disk temp",
     "codecs",
     "self test",
+    "rates",
 ]
+
+
+@pytest.fixture(autouse=True)
+def little_to_measure(monkeypatch, tmp_path):
+    monkeypatch.setattr(checkup, "measure_rates", partial(measure_rates, rows=64, columns=512))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def test_doctor__keeps_the_rates_for_plans(run, tmp_path):
+    assert load_rates() is None
+    assert "kept for plans" in run("doctor").stdout
+    assert load_rates() is not None
+    (tmp_path / "streamsparse").rename(tmp_path / "elsewhere")
+    (tmp_path / "streamsparse").write_text("in the way", encoding="utf-8")
+    result = run("doctor")
+    assert result.exit_code == 0
+    assert "cannot be" in result.stdout
 
 
 def test_doctor__checks_everything(run):

@@ -11,6 +11,7 @@ import strategies
 from strategies import extents_of
 from streamsparse.accumulators.sketch import empty_stage, lists_of
 from streamsparse.kernels import gram, layout, norms, sketch
+from streamsparse.kernels.vector import LANES, ROWS
 from streamsparse.sketching.run_hash import SparseSign
 
 KERNEL_DTYPES = ["float32", "float64", "int8", "uint8", "int16", "int32", "int64"]
@@ -45,6 +46,43 @@ def test_sketch_dense__begins_anywhere_inside_a_run(start):
     np.testing.assert_array_equal(
         operator.unpad(padded), X[:, start:].astype(float) @ S[:, start:].T
     )
+
+
+def test_fill_lists__lists_every_run_once_for_each_vector_that_it_overlaps():
+    operator = SparseSign.make(d=1000, m=300, s=2, seed=5)
+    offsets, signs = operator.tables(0, 10)
+    heads, positions, bits = lists_of(operator, 0, 10)
+    padded, found = operator.run + 2 * LANES, []
+    for v in range(heads.size - 1):
+        for e in range(heads[v], heads[v + 1]):
+            q, at = divmod(int(positions[e]), ROWS * padded)
+            found.append((q, LANES * v - (at - LANES)))
+            a = at - LANES
+            for k in range(LANES):
+                if 0 <= a + k < operator.run:
+                    t = int(np.flatnonzero(offsets[q] == LANES * v - a)[0])
+                    assert int(bits[e]) >> k & 1 == int(signs[q, t]) >> (a + k) & 1
+        # In the order of columns: sums do not depend on how lists were made.
+        runs = positions[heads[v] : heads[v + 1]] // (ROWS * padded)
+        assert (np.diff(runs) >= 0).all()
+    vectors = -(-(offsets % LANES + operator.run) // LANES)
+    assert len(found) == vectors.sum()
+    assert set(found) == {(q, int(o)) for q in range(10) for o in offsets[q]}
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("values", [[np.nan, 1.0], [np.inf, 1.0], [-0.0, -0.0]])
+def test_sketch_dense__passes_on_what_is_not_finite_and_no_negative_zero(rows, values):
+    X = np.tile(np.array(values, np.float32), (rows, 1))
+    operator = SparseSign.make(d=2, m=2, s=1, seed=0)
+    sums = operator.unpad(sketched(X, operator, 0))
+    S = reference.dense_S(d=2, m=2, s=1, seed=0)
+    with np.errstate(invalid="ignore"):
+        expected = np.zeros((rows, 2)) + sum(
+            np.where(S[:, j] != 0, S[:, j] * X[:, j : j + 1].astype(float), 0.0) for j in range(2)
+        )
+    np.testing.assert_array_equal(sums, expected)
+    assert not np.signbit(sums[sums == 0]).any()
 
 
 @pytest.mark.parametrize("dtype", KERNEL_DTYPES)

@@ -20,6 +20,29 @@ def integers(*shape):
     return np.random.default_rng(1).integers(-9, 10, shape).astype(np.float64)
 
 
+def tall(dtype, rows, columns):
+    return strategies.integer_matrix(rows, columns, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 9, 300])
+def test_project_dense__multiplies_some_columns_by_the_probes(dtype, rows):
+    X, probes = tall(dtype, rows, 60), integers(16, rows)
+    stage = np.zeros((project.STAGED_ROWS, 64), dtype)
+    out = np.full((37, 16), 5.0)
+    project.project_dense(X, 11, 48, probes, stage, out)
+    np.testing.assert_array_equal(out, X[:, 11:48].astype(float).T @ probes.T)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 4, 7])
+def test_expand_dense__adds_some_columns_times_what_was_projected(dtype, rows):
+    X, projected, out = tall(dtype, rows, 60), integers(37, 32), integers(rows, 32)
+    expected = out + X[:, 11:48].astype(float) @ projected
+    project.expand_dense(X, 11, 48, projected, out)
+    np.testing.assert_array_equal(out, expected)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_project_rows__adds_X_transposed_times_the_probes(dtype):
     X, probes, out = matrix(dtype), integers(9, 4), integers(40, 4)
