@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -63,7 +64,13 @@ def _oriented(block: SparseBlock, by_rows: bool) -> SparseBlock:
 
 
 def cut_pieces(block: Block, span_width: int) -> Iterator[tuple[int, Piece]]:
-    """Yield (span index, piece) for the parts of a prepared block that lie in one span each."""
+    """Yield (span index, piece) for the parts of a prepared block that lie in one span each.
+
+    What comes over a network lies anywhere, also across boundaries of its own numbers. numpy then
+    copies it before a product, twice where both factors are the same, which it no longer sees: it
+    takes another routine of BLAS, with other bits.
+    """
+    block = _aligned(block)
     if isinstance(block, DenseBlock):
         for span, (start, stop) in pieces_of(block.columns, span_width):
             part = block.cut(start, stop)
@@ -76,6 +83,15 @@ def cut_pieces(block: Block, span_width: int) -> Iterator[tuple[int, Piece]]:
             pointers = block.indptr[start - origin : stop - origin + 1]
             extents = np.stack([pointers[:-1], pointers[1:]])
             yield span, _sparse_piece(block, (start, stop), extents)
+
+
+def _aligned(block: Block) -> Block:
+    if isinstance(block, DenseBlock):
+        return replace(block, data=np.require(block.data, requirements="A"))
+    indptr, indices, data = (
+        np.require(array, requirements="A") for array in (block.indptr, block.indices, block.data)
+    )
+    return SparseBlock(block.rows, block.columns, block.by_rows, indptr, indices, data)
 
 
 def _cut_rows(block: SparseBlock, span_width: int) -> Iterator[tuple[int, Piece]]:
