@@ -31,7 +31,8 @@ class ProbesAccumulator(Additive):
 
     Notes
     -----
-    Memory: n q * 8 bytes per state, plus one stack of tiles. Sparse pieces must come by rows.
+    Memory: n q * 8 bytes per state, q up to the next multiple of 16, and one tile. Sparse pieces
+    must come by rows.
     """
 
     def __init__(self, *, probes: Array, block_dtype: np.dtype[np.generic]) -> None:

@@ -21,7 +21,8 @@ class SketchAccumulator(Additive):
 
     The scale 1 / sqrt(s) is applied once, after folding: sums of integers stay integers.
 
-    Memory: rows * (m + s (run - 1)) * 8 bytes per state. Sparse pieces must come by rows.
+    Memory: rows * (m + s (run - 1)) * 8 bytes per state, and for dense pieces less than 1 MiB for
+    each thread. Sparse pieces must come by rows.
     """
 
     def __init__(self, *, rows: int, operator: SparseSign) -> None:

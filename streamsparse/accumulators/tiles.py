@@ -41,8 +41,7 @@ def product_dtype(block_dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
 
     int8, uint8 and bool products and their sums over a tile stay below 2^24: exact in float32.
     float32 rounds like float32 BLAS (THEORY 6, b = 256); rows whose squares might leave its range
-    are scaled before.
-    Wider integers and float64 are multiplied in float64.
+    are scaled before. Wider integers and float64 are multiplied in float64.
     """
     narrow = block_dtype in _NARROW or block_dtype == np.float32
     return np.dtype(np.float32 if narrow else np.float64)

@@ -2,6 +2,8 @@
 
 Vectors are wider than most registers: LLVM cuts them to those of the processor at hand. Loads and
 stores say that they may lie anywhere. No operation is reordered.
+
+Numba's cache looks at the file of a kernel alone: who changes this one removes ``__pycache__``.
 """
 
 from __future__ import annotations
