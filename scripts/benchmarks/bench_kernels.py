@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -150,9 +151,11 @@ def bench_narrow(report: Report, sizes: Sizes, each: Each) -> None:
 def bench_rivals(report: Report, sizes: Sizes, each: Each) -> None:
     """Measure others that sketch a dense X with one nonzero per column of S: entries per second.
 
-    scikit-learn takes X (n, d) as it is; scipy's takes its transpose.
+    scikit-learn, where it is installed, takes X (n, d) as it is; scipy's takes its transpose.
     """
-    names = {"sketch / sklearn": _sklearn_sketch, "sketch / scipy": _scipy_sketch}
+    names = {"sketch / scipy": _scipy_sketch}
+    if find_spec("sklearn"):
+        names["sketch / sklearn"] = _sklearn_sketch
     d = sizes.data_bytes // (4 * sizes.n)
     for name, rival in names.items():
         if not report.wants(name):

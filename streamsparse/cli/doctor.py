@@ -38,7 +38,10 @@ Examples:
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
-    """Check versions, memory, disk, codecs and a tiny run.
+    """Check versions, memory, disk, codecs and a tiny run; measure speed.
+
+    What it measures in three seconds is kept in the user's cache folder, and
+    lets plan predict times.
 
     Says what to do about each check that fails; exits with 1 if one does.
     """

@@ -21,6 +21,7 @@ from streamsparse.running.sums import Sums
 from streamsparse.running.threads import one_blas_thread
 from streamsparse.running.worker import room_for_block
 from streamsparse.sources.base import Block, Interval, Source
+from streamsparse.sources.buffers import reused_buffers
 from streamsparse.storing.records import Portable
 
 
@@ -104,7 +105,7 @@ def sum_spans(
 
     ``shared``: units that lie in them and elsewhere too, in order; those before ``inner`` first.
     """
-    with one_blas_thread():
+    with one_blas_thread(), reused_buffers():
         sums = work.sums(spans)
         for block in shared:
             if block.columns[0] < inner[0]:

@@ -185,7 +185,10 @@ class ZarrSparseSource(CompressedSource):
             raise
 
     def _read_pointers(self, start: int, stop: int) -> Array:
-        return self._pointer_vector.read(start, stop)
+        # Asked for where blocks are cut, by a thread that nobody waits for with a deadline.
+        return within_deadline(
+            f"reading {self._indptr.name}", lambda: self._pointer_vector.read(start, stop)
+        )
 
     def _piece(self, piece: int) -> Array:
         with self._lock:
