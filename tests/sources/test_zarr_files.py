@@ -123,9 +123,12 @@ def test_chunk_files__read_a_whole_raw_chunk_to_its_place(tmp_path, monkeypatch)
 def test_chunk_files__name_the_chunk_and_both_sizes(tmp_path):
     write(tmp_path / "x")
     path = tmp_path / "x" / "c" / "1" / "1"
-    path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(CorruptChunkError, match=r"c/1/1 of .*x: it holds 93 bytes; .* needs 96"):
-        opened(tmp_path / "x").read(((4, 8), (6, 12)), np.dtype("f4"))
+    raw = path.read_bytes()
+    for changed in (raw[:-3], raw + b"\0"):
+        path.write_bytes(changed)
+        stated = rf"c/1/1 of .*x: it holds {len(changed)} bytes; .* needs 96"
+        with pytest.raises(CorruptChunkError, match=stated):
+            opened(tmp_path / "x").read(((4, 8), (6, 12)), np.dtype("f4"))
     path.unlink()
     with pytest.raises(MissingChunkError, match=r"c/1/1 of .* is missing; .*missing=\"fill\""):
         opened(tmp_path / "x").read(((4, 8), (6, 12)), np.dtype("f4"))
