@@ -8,10 +8,12 @@ import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
 from streamsparse.accumulators.tiles import (
+    TILE_WIDTH,
     Tile,
     TileStack,
     add_products,
     as_factor,
+    product_dtype,
     row_bands,
 )
 from streamsparse.kernels.gram import scatter_columns
@@ -34,7 +36,8 @@ class GramAccumulator(Additive):
 
     def __init__(self, *, rows: int, block_dtype: np.dtype[np.generic]) -> None:
         self.rows = rows
-        self._stack = TileStack(rows=rows, block_dtype=block_dtype)
+        copy_bytes = rows * TILE_WIDTH * product_dtype(block_dtype).itemsize
+        self._stack = TileStack(rows=rows, block_dtype=block_dtype, bytes_each=copy_bytes)
         count = len(row_bands(rows))
         self._pairs = [(left, right) for left in range(count) for right in range(left + 1)]
 

@@ -39,7 +39,7 @@ class ColumnPicker(Picking[Rule]):
         self.vectors = vectors
         self._stack: TileStack | None = None
         if vectors is not None:
-            self._stack = TileStack(rows=rows, block_dtype=block_dtype)
+            self._stack = TileStack(rows=rows, block_dtype=block_dtype, bytes_each=8 * TILE_WIDTH)
 
     def update(self, state: Picks, piece: Piece, each: Each) -> None:
         """Look at the columns of one piece."""

@@ -42,7 +42,8 @@ class ProbesAccumulator(Additive):
         self.probes = np.pad(np.asarray(probes, np.float64), padding)
         self._transposed = np.ascontiguousarray(self.probes.T)
         self.rows = int(probes.shape[0])
-        self._stack = TileStack(rows=self.rows, block_dtype=block_dtype)
+        projected_bytes = 8 * TILE_WIDTH * self.probes.shape[1]
+        self._stack = TileStack(rows=self.rows, block_dtype=block_dtype, bytes_each=projected_bytes)
 
     def start(self) -> State:
         """Return G Omega, zero."""

@@ -12,10 +12,12 @@ from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePi
 from streamsparse.accumulators.steps import split_piece
 from streamsparse.accumulators.tiles import (
     STACK_BYTES,
+    TILE_WIDTH,
     Tile,
     TileStack,
     add_products,
     as_factor,
+    product_dtype,
     row_bands,
 )
 from streamsparse.kernels.gram import rows_sparse
@@ -59,7 +61,8 @@ class RowsAccumulator(Additive):
         self.rows = rows
         self.sample = sample
         self.held = held
-        self._stack = TileStack(rows=rows, block_dtype=block_dtype)
+        sample_bytes = sample.size * TILE_WIDTH * product_dtype(block_dtype).itemsize
+        self._stack = TileStack(rows=rows, block_dtype=block_dtype, bytes_each=sample_bytes)
 
     def start(self) -> State:
         """Return G[:, I] of the band, zero."""

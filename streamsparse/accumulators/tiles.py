@@ -27,11 +27,11 @@ from streamsparse.sources.base import Array, Interval
 
 TILE_WIDTH = 256
 BAND_ROWS = 256
+# Tiles that are given out at once: few enough to be interrupted between, many enough to share out.
+_MOST_TILES = 32
 # A stack takes STACK_BYTES, or one tile where that is more: at most STACK_CELLS float64 per row.
 STACK_BYTES = 4 << 20
 STACK_CELLS = TILE_WIDTH + 1
-# Tiles that are given out at once: few enough to be interrupted between, many enough to share out.
-_MOST_TILES = 32
 
 _NARROW = {np.dtype(np.int8), np.dtype(np.uint8)}
 
@@ -106,15 +106,16 @@ class TileStack:
     ----------
     rows : rows of every tile.
     block_dtype : dtype of the blocks that will come.
+    bytes_each : most that a consumer makes of one tile; as many are given out at once as keep that
+        within STACK_BYTES.
     """
 
-    def __init__(self, *, rows: int, block_dtype: np.dtype[np.generic]) -> None:
+    def __init__(self, *, rows: int, block_dtype: np.dtype[np.generic], bytes_each: int) -> None:
         self.rows = rows
         self._block_dtype, self._dtype = block_dtype, product_dtype(block_dtype)
         tile_bytes = rows * TILE_WIDTH * self._dtype.itemsize
         self._count = max(1, min(16, STACK_BYTES // tile_bytes))
-        # Copies of what is given out together, in the dtype of products, fit STACK_BYTES.
-        self._most = _MOST_TILES if self._dtype == block_dtype else self._count
+        self._most = max(1, min(_MOST_TILES, STACK_BYTES // bytes_each))
         # Sparse columns made dense, and dense ones that do not fill a tile.
         self._buffer: Array | None = None
         self._pending: Array | None = None

@@ -19,7 +19,6 @@ from streamsparse.accumulators.picks import (
     join,
 )
 from streamsparse.accumulators.tiles import (
-    STACK_BYTES,
     TILE_WIDTH,
     Tile,
     TileStack,
@@ -71,11 +70,10 @@ class WhitenedPicker(Picking[Chooser]):
         self.rows, self._dtype, self.rule = rows, np.dtype(dtype), chooser
         _, exponents = np.frexp(np.sqrt(squared_norms))
         self._scales = np.ldexp(1.0, -exponents)
-        self._stack = TileStack(rows=rows, block_dtype=block_dtype)
-        tile_bytes = rows * TILE_WIDTH * product_dtype(block_dtype).itemsize
-        self._at_once = max(1, STACK_BYTES // tile_bytes)
-        # As which picked columns are kept.
+        # As which picked columns are kept, and V of a tile is about as large.
         self._kept = product_dtype(block_dtype)
+        tile_bytes = rows * TILE_WIDTH * self._kept.itemsize
+        self._stack = TileStack(rows=rows, block_dtype=block_dtype, bytes_each=tile_bytes)
         self._R = self._R_transposed = None
         if R is not None:
             product = np.result_type(self._kept, self._dtype)
@@ -94,15 +92,12 @@ class WhitenedPicker(Picking[Chooser]):
             self._stack.add(piece, each, partial(self._choose, state, each))
 
     def _choose(self, state: Picks, each: Each, tiles: list[Tile]) -> None:
-        # Few at a time: V of all of them is there at once.
-        for start in range(0, len(tiles), self._at_once):
-            group = tiles[start : start + self._at_once]
-            for tile, V in zip(group, self._whitened(group, each), strict=True):
-                columns = np.arange(*tile.columns)
-                keys, scores = self.rule.choose(columns, V, each)
-                kept = np.flatnonzero(keys)
-                values = tile.values[:, kept].T.astype(self._kept, order="C")
-                self.add(state, Batch(columns[kept], scores[kept], keys[kept], values))
+        for tile, V in zip(tiles, self._whitened(tiles, each), strict=True):
+            columns = np.arange(*tile.columns)
+            keys, scores = self.rule.choose(columns, V, each)
+            kept = np.flatnonzero(keys)
+            values = tile.values[:, kept].T.astype(self._kept, order="C")
+            self.add(state, Batch(columns[kept], scores[kept], keys[kept], values))
 
     def _whitened(self, filled: list[Tile], each: Each) -> list[Array]:
         """Return V of each tile."""

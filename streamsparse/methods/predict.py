@@ -12,7 +12,8 @@ _START_SECONDS = 0.05
 _NARROW = ("float16", "float32", "int8", "uint8", "bool")
 # The bootstrap of a sketch takes 1e9 flops, twice: products, and copies that feed them.
 _BOOTSTRAP_FLOPS = 2e9
-# What "exact" does with eigenvalues, square roots and inverses after the pass, in eigenvalues.
+# What "exact" does with eigenvalues, square roots and inverses after the pass, in eigenvalues:
+# measured at n = 1,024 and 2,048.
 _EXACT_FINISH = 2.7
 
 

@@ -1,4 +1,4 @@
-"""Measure the rates of this machine, in about two seconds beside what is compiled first."""
+"""Measure the rates of this machine, in about three seconds beside what is compiled first."""
 
 from __future__ import annotations
 

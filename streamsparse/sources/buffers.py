@@ -14,13 +14,15 @@ from streamsparse.sources.base import Array
 
 # The system gives smaller arrays from memory that it keeps itself.
 _LARGE_BYTES = 1 << 20
+_LOOSEST = 1.25
 
 
 class Buffers:
     """Gives out uninitialised arrays, whose memory comes back when nothing refers to them.
 
-    No array can change under whoever still looks at it, be it a part of it only. What is kept for
-    the next array is never more than what was given out at once.
+    No array can change under whoever still looks at it, be it a part of it only. Memory is taken
+    from the system only when none is kept, so what is held is never more than what was given out at
+    once, and a quarter: an array may lie in memory that is that much larger.
     """
 
     def __init__(self) -> None:
@@ -41,10 +43,12 @@ class Buffers:
 
     def _take(self, size: int) -> Array:
         with self._lock:
-            fitting = [k for k, memory in enumerate(self._free) if memory.nbytes >= size]
+            fitting = [
+                k for k, memory in enumerate(self._free) if size <= memory.nbytes <= _LOOSEST * size
+            ]
             if fitting:
                 return self._free.pop(min(fitting, key=lambda k: self._free[k].nbytes))
-            # Too small for what is asked for now: somebody else's memory by and by.
+            # None fits: it goes back to the system before more is taken.
             self._free.clear()
         return np.empty(size, np.uint8)
 
