@@ -30,6 +30,7 @@ from harness import (
 from streamsparse.accumulators.base import Accumulator, DensePiece, Each
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
+from streamsparse.accumulators.probes import ProbesAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
 from streamsparse.running.pieces import cut_pieces, prepare
 from streamsparse.running.threads import available_threads, worker_threads
@@ -210,7 +211,11 @@ def bench_sparse(report: Report, sizes: Sizes, n: int, each: Each) -> None:
     }
     grams = {f"gram csc n={n} {density:.1%}": density for density in (0.001, 0.01)}
     wanted = [name for name in sketches if report.wants(name)]
-    X = sparse_columns(n, d, DENSITY, SEED) if wanted else None
+    probes = f"probes csr n={n}"
+    needs_X = wanted or report.wants(probes)
+    X = sparse_columns(n, d, DENSITY, SEED) if needs_X else None
+    if report.wants(probes):
+        bench_sparse_probes(report, probes, X.tocsr(), each)
     for name in wanted:
         bench_sparse_sketch(report, name, X, sizes.m, *sketches[name], each)
     for name, density in grams.items():
@@ -256,6 +261,25 @@ def bench_sparse_sketch(
         timing=ours,
         rate=(X.nnz / ours.best / 1e6, "Mnnz/s"),
         baseline=("scipy X @ S.T, one thread", X.nnz / theirs.best / 1e6),
+    )
+
+
+def bench_sparse_probes(report: Report, name: str, X: scipy.sparse.csr_array, each: Each) -> None:
+    """Measure G Omega for the 16 probes of a certificate against scipy's two products."""
+    n, d = X.shape
+    probes = rounded_normals((n, 16), SEED)
+    accumulator = ProbesAccumulator(probes=probes, block_dtype=X.dtype)
+    pieces = [piece for _, piece in cut_pieces(sparse_block(X, by_rows=True), d)]
+    check_same(accumulator.finish(feed(accumulator, pieces, each)), X @ (X.T @ probes))
+    ours, theirs = time_in_turns(
+        [feeding(accumulator, pieces, each), lambda: X @ (X.T @ probes)], REPEATS
+    )
+    report.add(
+        name,
+        {"n": n, "d": d, "nnz": X.nnz, "probes": 16, "dtype": "float32"},
+        timing=ours,
+        rate=(X.nnz / ours.best / 1e6, "Mnnz/s"),
+        baseline=("scipy X @ (X.T @ Omega), one thread", X.nnz / theirs.best / 1e6),
     )
 
 

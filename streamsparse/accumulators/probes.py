@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from streamsparse.kernels.project import (
 from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.kernels.vector import OUTER_LANES
 from streamsparse.sources.base import Array
+
+# Sparse steps that are projected at once, each by one thread.
+_STEPS = 4
 
 
 class ProbesAccumulator(Additive):
@@ -75,27 +79,31 @@ class ProbesAccumulator(Additive):
         each(expand, len(parts))
 
     def _update_sparse(self, out: Array, piece: SparsePiece, each: Each) -> None:
-        for step in column_steps(piece, bytes_per_column=16 * self.probes.shape[1]):
-            self._add_step(out, step, each)
+        # What is made of _STEPS steps at once takes two stacks.
+        bytes_per_column = 8 * self.probes.shape[1] * _STEPS // 2
+        steps = column_steps(piece, bytes_per_column=bytes_per_column)
+        while some := list(islice(steps, _STEPS)):
+            self._add_steps(out, some, each)
 
-    def _add_step(self, out: Array, step: SparsePiece, each: Each) -> None:
-        """Project on X^T Omega by columns of Omega, then expand by rows of X."""
-        q = self.probes.shape[1]
-        groups, parts = even_ranges(q, 8), even_ranges(self.rows, 16)
-        shift = step.columns[0] - step.origin
-        projected = np.zeros((step.columns[1] - step.columns[0], q))
+    def _add_steps(self, out: Array, steps: list[SparsePiece], each: Each) -> None:
+        """Project each step on X^T Omega, then expand all of them by rows of X."""
+        shifts = [step.columns[0] - step.origin for step in steps]
+        widths = [step.columns[1] - step.columns[0] for step in steps]
+        projected = [np.zeros((width, self.probes.shape[1])) for width in widths]
+        parts = even_ranges(self.rows, 64)
 
         def project(k: int) -> None:
-            a, b = groups[k]
-            probes, target = self.probes[:, a:b], projected[:, a:b]
-            project_rows(step.extents, step.indices, step.data, shift, probes, target)
+            step = steps[k]
+            target = projected[k]
+            project_rows(step.extents, step.indices, step.data, shifts[k], self.probes, target)
 
-        def expand(k: int) -> None:
-            a, b = parts[k]
-            extents = step.extents[:, a:b]
-            expand_rows(extents, step.indices, step.data, shift, projected, out[a:b])
+        def expand(part: int) -> None:
+            a, b = parts[part]
+            for step, shift, vectors in zip(steps, shifts, projected, strict=True):
+                extents = step.extents[:, a:b]
+                expand_rows(extents, step.indices, step.data, shift, vectors, out[a:b])
 
-        each(project, len(groups))
+        each(project, len(steps))
         each(expand, len(parts))
 
     def close_span(self, state: State, each: Each) -> None:

@@ -51,10 +51,16 @@ def transpose_compressed(
 
 @kernel
 def advance(starts: Array, ends: Array, indices: Array, limit: int, stops: Array) -> None:
-    """stops[i] = first position in [starts[i], ends[i]) whose index is >= limit, else ends[i]."""
+    """stops[i] = first position in [starts[i], ends[i]) whose index is >= limit, else ends[i].
+
+    Looks near the start first: of a row that is cut often each part is short.
+    """
     for i in range(starts.shape[0]):
-        low = starts[i]
-        high = ends[i]
+        low, step = starts[i], 1
+        while low + step < ends[i] and indices[low + step] < limit:
+            low += step
+            step *= 2
+        high = min(low + step, ends[i])
         while low < high:
             middle = (low + high) // 2
             if indices[middle] < limit:

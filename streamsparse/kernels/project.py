@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from streamsparse.kernels.jit import kernel
-from streamsparse.kernels.vector import OUTER_LANES, OUTER_ROWS, add_outer
+from streamsparse.kernels.vector import OUTER_LANES, OUTER_ROWS, add_multiple, add_outer, fetch
 from streamsparse.sources.base import Array
 
 # Rows of X that are staged at once: with 256 columns they fit an L2 cache of 512 KiB.
 STAGED_ROWS = 256
+# Sparse rows whose first entries are fetched beforehand.
+_AHEAD = 8
 
 
 @kernel
@@ -72,29 +74,42 @@ def project_rows(
 ) -> None:
     """out = X^T probes + out, X by rows; index j is row ``j - shift`` of ``out``.
 
-    Shapes: extents (2, rows), probes (rows, q), out (columns, q).
+    Shapes: extents (2, rows), probes (rows, q), out (columns, q), q a multiple of OUTER_LANES.
     """
-    for i in range(extents.shape[1]):
-        probe = probes[i]
-        for p in range(extents[0, i], extents[1, i]):
-            value = np.float64(data[p])
-            y = out[indices[p] - shift]
-            for k in range(probe.shape[0]):
-                y[k] += value * probe[k]
+    q = probes.shape[1]
+    sums, vectors = out.reshape(-1), probes.reshape(-1)
+    rows = extents.shape[1]
+    for i in range(rows):
+        # Rows begin far apart, and parts of them are too short to be foreseen.
+        ahead = extents[0, min(i + _AHEAD, rows - 1)]
+        fetch(indices, ahead)
+        fetch(data, ahead)
+        for t in range(0, q, OUTER_LANES):
+            for p in range(extents[0, i], extents[1, i]):
+                at = (np.int64(indices[p]) - shift) * q
+                add_multiple(sums, at + t, np.float64(data[p]), vectors, i * q + t)
 
 
 @kernel
 def expand_rows(
     extents: Array, indices: Array, data: Array, shift: int, projected: Array, out: Array
 ) -> None:
-    """out += X projected, X by rows. Shapes: projected (columns, q), out (rows, q)."""
-    for i in range(extents.shape[1]):
-        y = out[i]
-        for p in range(extents[0, i], extents[1, i]):
-            value = np.float64(data[p])
-            x = projected[indices[p] - shift]
-            for k in range(y.shape[0]):
-                y[k] += value * x[k]
+    """out += X projected, X by rows.
+
+    Shapes: projected (columns, q), out (rows, q), q a multiple of OUTER_LANES.
+    """
+    q = out.shape[1]
+    sums, vectors = out.reshape(-1), projected.reshape(-1)
+    rows = extents.shape[1]
+    for i in range(rows):
+        # Rows begin far apart, and parts of them are too short to be foreseen.
+        ahead = extents[0, min(i + _AHEAD, rows - 1)]
+        fetch(indices, ahead)
+        fetch(data, ahead)
+        for t in range(0, q, OUTER_LANES):
+            for p in range(extents[0, i], extents[1, i]):
+                at = (np.int64(indices[p]) - shift) * q
+                add_multiple(sums, i * q + t, np.float64(data[p]), vectors, at + t)
 
 
 @kernel

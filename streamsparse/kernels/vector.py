@@ -69,5 +69,11 @@ def add_outer(
             sums[r] += np.float64(a[at + r * step + k]) * row
 
 
+def add_multiple(y: Array, at: int, value: float, x: Array, start: int) -> None:
+    """y[at + k] += value x[start + k] for k < OUTER_LANES. Shapes: both one-dimensional float64."""
+    for k in range(OUTER_LANES):
+        y[at + k] += value * x[start + k]
+
+
 def fetch(x: Array, at: int) -> None:
     """Have the processor bring the cache line of x[at] nearer; changes nothing."""

@@ -48,6 +48,13 @@ def _converted(builder: Any, values: Any, source: Any, target: Any, into: Any) -
     return (builder.sitofp if source.signed else builder.uitofp)(values, into)
 
 
+def _spread(builder: Any, scalar: Any, lanes: Any) -> Any:
+    """Return a vector of one value, over and over."""
+    first = builder.insert_element(ir.Constant(lanes, ir.Undefined), scalar, _INT32(0))
+    zeros = ir.Constant(ir.VectorType(_INT32, lanes.count), None)
+    return builder.shuffle_vector(first, first, zeros)
+
+
 @intrinsic
 def _stage_run(_: Any, x: Any, start: Any, stage: Any, to: Any) -> Any:
     signature = types.void(x, types.intp, stage, types.intp)
@@ -174,13 +181,27 @@ def _add_outer(
             for origin, total in zip(origins, totals, strict=True):
                 scalar = builder.load(builder.gep(origin, [loop.index]))
                 scalar = context.cast(builder, scalar, a.dtype, types.float64)
-                first = builder.insert_element(ir.Constant(lanes, ir.Undefined), scalar, _INT32(0))
-                spread = builder.shuffle_vector(
-                    first, first, ir.Constant(ir.VectorType(_INT32, OUTER_LANES), None)
-                )
+                spread = _spread(builder, scalar, lanes)
                 builder.store(builder.call(fma, [spread, values, builder.load(total)]), total)
         for total, cell in zip(totals, cells, strict=True):
             builder.store(builder.load(total), cell, align=8)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _add_multiple(_: Any, y: Any, at: Any, value: Any, x: Any, start: Any) -> Any:
+    signature = types.void(y, types.intp, types.float64, x, types.intp)
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        sums, at, value, added, start = arguments
+        lanes = ir.VectorType(ir.DoubleType(), OUTER_LANES)
+        goal = builder.bitcast(_pointer(context, builder, y, sums, at), lanes.as_pointer())
+        origin = builder.bitcast(_pointer(context, builder, x, added, start), lanes.as_pointer())
+        products = builder.fmul(_spread(builder, value, lanes), builder.load(origin, align=8))
+        total = builder.fadd(builder.load(goal, align=8), products)
+        builder.store(total, goal, align=8)
         return context.get_dummy_value()
 
     return signature, generate
@@ -218,6 +239,11 @@ overload(vector.add_outer)(
         lambda a, at, step, b, start, stride, depth, sums: _add_outer(
             a, at, step, b, start, stride, depth, sums
         )
+    )
+)
+overload(vector.add_multiple)(
+    lambda y, at, value, x, start: (
+        lambda y, at, value, x, start: _add_multiple(y, at, value, x, start)
     )
 )
 overload(vector.fetch)(lambda x, at: lambda x, at: _fetch(x, at))

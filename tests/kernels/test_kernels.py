@@ -5,6 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.sparse
+from hypothesis import given
+from hypothesis import strategies as st
 
 import reference
 import strategies
@@ -202,6 +204,20 @@ def test_advance__finds_the_first_index_at_or_after_the_limit(limit):
     indices = np.array([0, 3, 7, 1, 2, 9, 5])
     starts, ends = np.array([0, 3, 6, 7]), np.array([3, 6, 7, 7])
     stops = np.empty(4, np.int64)
+    layout.advance(starts, ends, indices, limit, stops)
+    expected = [
+        a + int(np.searchsorted(indices[a:b], limit)) for a, b in zip(starts, ends, strict=True)
+    ]
+    assert stops.tolist() == expected
+
+
+@given(data=st.data())
+def test_advance__finds_it_in_rows_of_any_length(data):
+    rows = data.draw(st.lists(st.sets(st.integers(0, 300), max_size=80), min_size=1, max_size=5))
+    indices = np.array([j for row in rows for j in sorted(row)] + [0])
+    ends = np.cumsum([len(row) for row in rows])
+    starts = ends - [data.draw(st.integers(0, len(row))) for row in rows]
+    limit, stops = data.draw(st.integers(-1, 302)), np.empty(len(rows), np.int64)
     layout.advance(starts, ends, indices, limit, stops)
     expected = [
         a + int(np.searchsorted(indices[a:b], limit)) for a, b in zip(starts, ends, strict=True)

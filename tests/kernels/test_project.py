@@ -45,7 +45,7 @@ def test_expand_dense__adds_some_columns_times_what_was_projected(dtype, rows):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_project_rows__adds_X_transposed_times_the_probes(dtype):
-    X, probes, out = matrix(dtype), integers(9, 4), integers(40, 4)
+    X, probes, out = matrix(dtype), integers(9, 32), integers(40, 32)
     rows = scipy.sparse.csr_array(X)
     expected = out + X.astype(float).T @ probes
     project.project_rows(extents_of(rows), rows.indices, rows.data, 0, probes, out)
@@ -54,7 +54,7 @@ def test_project_rows__adds_X_transposed_times_the_probes(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_expand_rows__adds_X_times_what_was_projected(dtype):
-    X, projected, out = matrix(dtype), integers(40, 4), integers(9, 4)
+    X, projected, out = matrix(dtype), integers(40, 32), integers(9, 32)
     rows = scipy.sparse.csr_array(X)
     expected = out + X.astype(float) @ projected
     project.expand_rows(extents_of(rows), rows.indices, rows.data, 0, projected, out)
@@ -72,14 +72,14 @@ def test_project_columns__writes_over_what_was_there(dtype):
 @pytest.mark.parametrize("shift", [1, 13])
 def test_rows__count_their_indices_from_the_shift(shift):
     # The entries before the shift lie outside the extents, as in a piece that begins later.
-    X, probes = matrix("int8"), integers(9, 3)
+    X, probes = matrix("int8"), integers(9, 16)
     rows = scipy.sparse.csr_array(X)
     extents = extents_of(rows)
     extents[0] = [a + int(np.searchsorted(rows.indices[a:b], shift)) for a, b in extents.T]
-    projected = np.zeros((40 - shift, 3))
+    projected = np.zeros((40 - shift, 16))
     project.project_rows(extents, rows.indices, rows.data, shift, probes, projected)
     later = X[:, shift:].astype(float)
     np.testing.assert_array_equal(projected, later.T @ probes)
-    out = np.zeros((9, 3))
+    out = np.zeros((9, 16))
     project.expand_rows(extents, rows.indices, rows.data, shift, projected, out)
     np.testing.assert_array_equal(out, later @ projected)

@@ -24,6 +24,10 @@ def multiplying(a, at, step, b, start, stride, depth, sums):
     vector.add_outer(a, at, step, b, start, stride, depth, sums)
 
 
+def adding_multiple(y, at, value, x, start):
+    vector.add_multiple(y, at, value, x, start)
+
+
 def fetching(x, at):
     vector.fetch(x, at)
 
@@ -87,6 +91,15 @@ def test_add_outer__multiplies(left, right):
     # Integers: no rounding, fused or not.
     np.testing.assert_array_equal(ours[-1], 1 + A @ B.astype(float))
     np.testing.assert_array_equal(theirs[-1], ours[-1])
+
+
+def test_add_multiple__has_the_same_bits_as_its_meaning():
+    rng = np.random.default_rng(0)
+    y, x = rng.standard_normal(3 + OUTER_LANES + 2), rng.standard_normal(5 + OUTER_LANES)
+    ours, theirs = both(adding_multiple, y, 3, 0.1, x, 5)
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    changed = np.flatnonzero(ours[0] != y)
+    np.testing.assert_array_equal(changed, np.arange(3, 3 + OUTER_LANES))
 
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
