@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from streamsparse.arrays import Array
 from streamsparse.checks import check_choice, check_path
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import ParameterError, UnsupportedInputError
@@ -19,7 +20,7 @@ from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
 from streamsparse.sketching.row_map import RowMap
-from streamsparse.sources.base import Array, Source
+from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source
 from streamsparse.storing.commit import check_output, staged
 from streamsparse.storing.result_store import SCHEMA, ResultWriter, StoredResult

@@ -32,11 +32,11 @@ import streamsparse
 from streamsparse.accumulators.base import Accumulator
 from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
+from streamsparse.arrays import Interval
 from streamsparse.methods.sketch import operator_of
 from streamsparse.running.local import Execution, run_bands
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
-from streamsparse.sources.base import Interval
 from streamsparse.storing.zarr_write import write_sparse
 
 SEED = 7

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.kernels.ranges import Each, even_ranges
-from streamsparse.sources.base import Array, Interval
 from streamsparse.storing.records import Portable
 
 # What one span contributes; the accumulator that made it knows what it is.

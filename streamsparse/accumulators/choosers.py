@@ -9,8 +9,8 @@ import numpy as np
 from streamsparse.accumulators.base import Forgetful
 from streamsparse.accumulators.picks import Picks
 from streamsparse.accumulators.rules import largest
+from streamsparse.arrays import Array
 from streamsparse.kernels.ranges import Each
-from streamsparse.sources.base import Array
 from streamsparse.storing.records import Portable
 
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
 from streamsparse.accumulators.steps import columns_of
+from streamsparse.arrays import Array, Interval
 from streamsparse.kernels.digest import digest_dense, digest_sparse_columns, digest_sparse_rows
 from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.sketching.draws import digest_factors
-from streamsparse.sources.base import Array, Interval
 
 # Columns whose factors are held at once: 8 bytes each, and as much again while they are made.
 _STEP = 1 << 16

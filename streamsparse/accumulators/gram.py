@@ -16,9 +16,9 @@ from streamsparse.accumulators.tiles import (
     product_dtype,
     row_bands,
 )
+from streamsparse.arrays import Array
 from streamsparse.kernels.gram import scatter_columns
 from streamsparse.kernels.ranges import Each
-from streamsparse.sources.base import Array
 
 # A sparse column of a entries costs a^2 / 2 scattered products; made dense it costs about n^2 / 50
 # of them (measured: scatter 1.2 ns, BLAS and filling 0.025 n + 1 ns per row). Equal at a = n / 5.

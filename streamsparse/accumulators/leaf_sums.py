@@ -8,8 +8,8 @@ import numpy as np
 
 from streamsparse.accumulators.base import Forgetful, Piece
 from streamsparse.accumulators.gram import GramAccumulator
+from streamsparse.arrays import Array
 from streamsparse.kernels.ranges import Each
-from streamsparse.sources.base import Array
 from streamsparse.storing.records import Portable
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
+from streamsparse.arrays import Array
 from streamsparse.errors import NonFiniteError
 from streamsparse.kernels.norms import (
     LANES,
@@ -13,7 +14,6 @@ from streamsparse.kernels.norms import (
     norms_sparse_rows,
 )
 from streamsparse.kernels.ranges import Each, even_ranges
-from streamsparse.sources.base import Array
 
 
 class NormsAccumulator(Additive):

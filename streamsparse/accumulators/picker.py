@@ -10,9 +10,9 @@ from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
 from streamsparse.accumulators.picks import Batch, Picking, Picks, compress
 from streamsparse.accumulators.rules import Rule
 from streamsparse.accumulators.tiles import STACK_BYTES, TILE_WIDTH, Tile, TileStack, row_bands
+from streamsparse.arrays import Array
 from streamsparse.kernels.project import project_columns
 from streamsparse.kernels.ranges import Each, even_ranges
-from streamsparse.sources.base import Array
 
 
 class ColumnPicker(Picking[Rule]):

@@ -7,8 +7,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.kernels.ranges import Each
-from streamsparse.sources.base import Array
 from streamsparse.storing.records import Portable
 
 # Beside its values a pick is an index, a score, a key and its share of a batch.

@@ -10,6 +10,7 @@ import numpy as np
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
 from streamsparse.accumulators.steps import column_steps
 from streamsparse.accumulators.tiles import TILE_WIDTH, Tile, TileStack
+from streamsparse.arrays import Array
 from streamsparse.kernels.project import (
     STAGED_ROWS,
     expand_dense,
@@ -19,7 +20,6 @@ from streamsparse.kernels.project import (
 )
 from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.kernels.vector import OUTER_LANES
-from streamsparse.sources.base import Array
 
 # Sparse steps that are projected at once, each by one thread.
 _STEPS = 4

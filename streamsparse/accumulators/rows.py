@@ -20,10 +20,10 @@ from streamsparse.accumulators.tiles import (
     product_dtype,
     row_bands,
 )
+from streamsparse.arrays import Array, Interval
 from streamsparse.kernels.gram import rows_sparse
 from streamsparse.kernels.layout import transpose_compressed
 from streamsparse.kernels.ranges import Each, even_ranges
-from streamsparse.sources.base import Array, Interval
 
 # Of a sampled entry: its place, its column, its value and row, in two layouts; of a column.
 _ENTRY_BYTES = 40

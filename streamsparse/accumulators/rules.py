@@ -9,9 +9,9 @@ import numpy as np
 
 from streamsparse.accumulators.base import Forgetful
 from streamsparse.accumulators.picks import Compacter, Picks
+from streamsparse.arrays import Array
 from streamsparse.errors import BudgetTooSmallError
 from streamsparse.sketching.draws import COLUMN_SAMPLE, uniforms
-from streamsparse.sources.base import Array
 
 
 class Rule(Compacter, Protocol):

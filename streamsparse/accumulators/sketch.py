@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
+from streamsparse.arrays import Array
 from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.kernels.sketch import Lists, fill_lists, sketch_dense, sketch_sparse
 from streamsparse.kernels.vector import LANES, ROWS
 from streamsparse.sketching.run_hash import SparseSign
-from streamsparse.sources.base import Array
 
 # Columns whose runs are staged and listed at once: with those of the next rows they fill an L2
 # cache of 1 MiB. More would visit Y less often, were the cache larger.

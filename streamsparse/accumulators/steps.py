@@ -9,8 +9,8 @@ import numpy as np
 
 from streamsparse.accumulators.base import SparsePiece
 from streamsparse.accumulators.tiles import STACK_BYTES
+from streamsparse.arrays import Interval
 from streamsparse.kernels.layout import advance
-from streamsparse.sources.base import Interval
 
 
 def column_steps(piece: SparsePiece, *, bytes_per_column: int) -> Iterator[SparsePiece]:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from streamsparse.accumulators.base import DensePiece, SparsePiece
+from streamsparse.arrays import Array, Interval
 from streamsparse.kernels.gram import (
     add_scaled,
     add_to,
@@ -23,7 +24,6 @@ from streamsparse.kernels.gram import (
     scale_rows,
 )
 from streamsparse.kernels.ranges import Each, even_ranges
-from streamsparse.sources.base import Array, Interval
 
 TILE_WIDTH = 256
 BAND_ROWS = 256

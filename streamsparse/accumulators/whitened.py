@@ -24,9 +24,9 @@ from streamsparse.accumulators.tiles import (
     TileStack,
     product_dtype,
 )
+from streamsparse.arrays import Array
 from streamsparse.kernels.project import project_columns
 from streamsparse.kernels.ranges import Each, even_ranges, steps
-from streamsparse.sources.base import Array
 
 
 class Chooser(Compacter, Protocol):

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from streamsparse.arrays import Array
 from streamsparse.checks import MAX_SEED, check_choice, check_count, check_open_interval, check_path
 from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.base import Request
 from streamsparse.methods.products import dense_rows, is_sparse
 from streamsparse.result import Result
-from streamsparse.sources.base import Array
 from streamsparse.units import parse_memory
 
 METHODS = ("auto", "sketch", "sample", "select", "exact")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from streamsparse.api.access import open_pair
 from streamsparse.api.arguments import check_beta, check_matrix, check_of_Y_request
+from streamsparse.arrays import Array
 from streamsparse.dense.attention import masked, row_distances, softmax_rows
 from streamsparse.errors import ParameterError
 from streamsparse.methods.base import Job
@@ -20,7 +21,7 @@ from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
-from streamsparse.sources.base import Array, Source
+from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source as open_any_source
 
 # Who may look where: boolean, additive, or "causal" (row i looks at the columns up to i).

@@ -17,6 +17,7 @@ from streamsparse.api.arguments import (
     check_policies,
 )
 from streamsparse.api.workers import dask_workers, is_run_by_dask, seen_from_anywhere
+from streamsparse.arrays import Array
 from streamsparse.checks import MAX_SEED, check_count
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import NonFiniteError, ParameterError
@@ -34,7 +35,7 @@ from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads, one_blas_thread
 from streamsparse.sketching.bounds import rows_for_share
 from streamsparse.sketching.draws import sample_rows
-from streamsparse.sources.base import Array, Source
+from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source as open_any_source
 from streamsparse.sources.stacked import StackedSource
 

@@ -13,6 +13,7 @@ from streamsparse.accumulators.base import Accumulator
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
+from streamsparse.arrays import Array, Interval
 from streamsparse.checks import check_count
 from streamsparse.errors import UnsupportedInputError
 from streamsparse.running.feeds import ChunkFeed
@@ -21,7 +22,7 @@ from streamsparse.running.spans import span_width
 from streamsparse.running.tasks import Work, found_of
 from streamsparse.sketching.row_map import RowMap
 from streamsparse.sketching.run_hash import HASH_VERSION, SparseSign
-from streamsparse.sources.base import Array, Interval, intervals_from_edges
+from streamsparse.sources.base import intervals_from_edges
 from streamsparse.sources.dask_array import DenseChunks, Grid, edges_of
 from streamsparse.sources.dask_sparse import SparseChunks, is_sparse
 from streamsparse.sources.digests import digest_of

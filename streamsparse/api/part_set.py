@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from streamsparse.api.identity import Policies
+from streamsparse.arrays import Interval
 from streamsparse.errors import PartMismatchError, SourceChangedError
 from streamsparse.running.checkpoint import first_difference, warn_of_other_kernels
 from streamsparse.running.plan import Plan
 from streamsparse.running.spans import Node, cover
 from streamsparse.running.threads import blas_kernels
-from streamsparse.sources.base import Interval
 from streamsparse.storing.part_store import StoredPart, open_part
 from streamsparse.storing.records import Portable
 from streamsparse.units import format_bytes, format_seconds

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 import streamsparse as ss
+from streamsparse.arrays import Array
 from streamsparse.demo.corpus import Corpus, build_corpus
 from streamsparse.demo.features import write_dense_features
 from streamsparse.demo.report import Neighbours, Report, Run, find_violations
 from streamsparse.errors import ParameterError, StoreError
-from streamsparse.sources.base import Array
 from streamsparse.storing.files import free_disk_bytes
 from streamsparse.storing.zarr_write import write_sparse
 from streamsparse.units import format_bytes, parse_memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamsparse.sources.base import Array
+from streamsparse.arrays import Array
 
 
 def softmax_rows(logits: Array) -> Array:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.kernels.balance import balance_columns
 from streamsparse.kernels.ranges import Each, steps
-from streamsparse.sources.base import Array, Interval
 from streamsparse.storing.records import Portable
 
 # lam of THEORY 3.6 in units of 1 / rate^2: the bound on ||E||_F^2 grows by 5 %, and the number of

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.dense.linalg import symmetric_eigenpairs
 from streamsparse.dense.pool import Pool
-from streamsparse.sources.base import Array
 
 # Candidates that are scored at every pick; all of the pool is only when A is diagonalised anew.
 SHORTLIST = 512

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.dense.certificate import Measure
 from streamsparse.sketching.draws import BOOTSTRAP, sample_rows, uniforms
-from streamsparse.sources.base import Array
 
 QUANTILE = 0.95
 MOST_COLUMNS = 512

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.dense.balance import thin
 from streamsparse.dense.barriers import Schedule, Walk
 from streamsparse.dense.polish import Effort, Polished, polish
 from streamsparse.dense.pool import Pool
-from streamsparse.sources.base import Array
 
 # Share of the columns that one round of exchange replaces, and by what it shrinks when it fails.
 _EXCHANGED = 0.3

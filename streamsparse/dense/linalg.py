@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 
-from streamsparse.sources.base import Array
+from streamsparse.arrays import Array
 
 
 def eigenpairs(G: Array) -> tuple[Array, Array]:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.dense.attention import row_distances
 from streamsparse.dense.certificate import Errors, Measure
 from streamsparse.dense.linalg import LoewnerError
 from streamsparse.sketching.bounds import attention_of_entry, share_of_rows
-from streamsparse.sources.base import Array
 
 _CHUNK_BYTES = 4 << 20
 # Rounding of this size is what everybody means by exact.

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.dense.linalg import symmetric_eigenpairs
 from streamsparse.dense.pool import Pool
-from streamsparse.sources.base import Array
 
 
 class Effort(NamedTuple):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.dense.linalg import eigenvalues
 from streamsparse.kernels.ranges import Each, steps
-from streamsparse.sources.base import Array
 
 # Columns of V that are one BLAS call, and rows of a product: fixed, so that bits are.
 _COLUMNS = 1024

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.dense.certificate import Errors, Measure
 from streamsparse.dense.measure import Scope
 from streamsparse.sketching.bounds import chi_square_low, frobenius_low
-from streamsparse.sources.base import Array
 
 # e^R is no help beyond, and would overflow.
 _LARGEST_REACH = 50.0

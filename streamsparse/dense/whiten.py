@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.dense.linalg import eigenpairs, rank_of, triangle_of
 from streamsparse.kernels.ranges import steps
-from streamsparse.sources.base import Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.kernels.jit import kernel
-from streamsparse.sources.base import Array
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.kernels.jit import kernel
-from streamsparse.sources.base import Array
 
 LANES = 64
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.kernels.jit import kernel
-from streamsparse.sources.base import Array
 
 PRIME = 2**61 - 1
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.kernels.jit import kernel
 from streamsparse.kernels.vector import OUTER_LANES, OUTER_ROWS, add_multiple, add_outer, fetch
-from streamsparse.sources.base import Array
 
 # Rows of X that are staged at once: with 256 columns they fit an L2 cache of 512 KiB.
 STAGED_ROWS = 256

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import TypeAlias
 
-from streamsparse.sources.base import Interval
+from streamsparse.arrays import Interval
 
 # The runner's threads: each(task, count) calls task(k) for k in range(count), in any order, waits,
 # and raises the first exception.

@@ -19,9 +19,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.kernels.jit import kernel
 from streamsparse.kernels.vector import LANES, ROWS, WIDTH, add_cells, fetch, stage_run
-from streamsparse.sources.base import Array
 
 # (heads, positions, signs): list v has the entries heads[v] ... heads[v + 1] - 1.
 Lists: TypeAlias = tuple[Array, Array, Array]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamsparse.sources.base import Array
+from streamsparse.arrays import Array
 
 # Float64 cells that are summed side by side, and rows that share one reading of the lists: eight
 # are a cache line, and two rows of 16,384 staged columns leave room in 1 MiB of L2 cache for the

@@ -10,11 +10,12 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.dense.certificate import Errors
 from streamsparse.running.local import Execution
 from streamsparse.running.plan import Plan
 from streamsparse.sketching.row_map import RowMap
-from streamsparse.sources.base import Array, Source
+from streamsparse.sources.base import Source
 from streamsparse.units import format_bytes
 
 # Every row of the error is computed up to ALL_ROWS of them; else enough to speak about this share

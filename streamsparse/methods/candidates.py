@@ -13,6 +13,7 @@ from streamsparse.accumulators.leaf_sums import LeafSumsAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.picks import Batch, Picks
 from streamsparse.accumulators.whitened import Chooser, WhitenedPicker
+from streamsparse.arrays import Array, Interval
 from streamsparse.dense.balance import KEEP_ALL, Balance
 from streamsparse.dense.pool import Pool
 from streamsparse.dense.whiten import Whitener
@@ -22,7 +23,6 @@ from streamsparse.methods.one_pass import OnePassChooser
 from streamsparse.methods.passes import refuse_change
 from streamsparse.methods.picked import weighted_columns
 from streamsparse.running.local import run_bands
-from streamsparse.sources.base import Array, Interval
 
 # Columns of the pool that are whitened at once.
 _GROUP = 1024

@@ -12,6 +12,7 @@ from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.probes import ProbesAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
 from streamsparse.accumulators.tiles import STACK_BYTES, STACK_CELLS
+from streamsparse.arrays import Array, Interval
 from streamsparse.dense.certificate import Errors, Measure
 from streamsparse.dense.linalg import eigenpairs, product_with_transpose, rank_of
 from streamsparse.dense.probes import spectral_bound
@@ -37,7 +38,6 @@ from streamsparse.running.spans import span_width
 from streamsparse.running.stream import Needs, plan_stream
 from streamsparse.sketching import draws
 from streamsparse.sketching.bounds import frobenius_low
-from streamsparse.sources.base import Array, Interval
 
 SPECTRAL_PROBES = 64
 # Vectors orthogonal to Y, by which a lost direction of X is found.

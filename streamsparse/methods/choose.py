@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.dense.certificate import Errors
 from streamsparse.dense.linalg import regularised_error
 from streamsparse.dense.measure import Scope, measure_exactly
@@ -20,7 +21,6 @@ from streamsparse.methods.measuring import Risk, Seen, certified_error, measure_
 from streamsparse.methods.products import CHUNK_BYTES
 from streamsparse.sketching.row_map import RowMap, diagonal_scale
 from streamsparse.sketching.run_hash import SparseSign
-from streamsparse.sources.base import Array, Interval
 
 _MOST_RANKS = 64
 

@@ -8,6 +8,7 @@ from streamsparse.accumulators.base import Accumulator
 from streamsparse.accumulators.digest import DigestAccumulator
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.norms import NormsAccumulator
+from streamsparse.arrays import Array, Interval
 from streamsparse.dense.linalg import (
     eigenpairs,
     product_with_transpose,
@@ -21,7 +22,6 @@ from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.methods.rows_out import RowsOut
 from streamsparse.running.local import run_bands
 from streamsparse.sketching.row_map import diagonal_scale
-from streamsparse.sources.base import Array, Interval
 
 
 def gram_pass(job: Job, *, with_digest: bool = False) -> tuple[Array, Array, Array | None]:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.dense.bootstrap import MOST_COLUMNS, bootstrap_entry
 from streamsparse.dense.certificate import Errors
 from streamsparse.dense.linalg import (
@@ -37,7 +38,6 @@ from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.methods.rows_out import RowsOut
 from streamsparse.sketching.row_map import RowMap, diagonal_scale
 from streamsparse.sketching.run_hash import SparseSign
-from streamsparse.sources.base import Array, Interval
 
 # Returns the sums of a range of rows of the sketch.
 Read: TypeAlias = Callable[[Interval], Array]

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
+from streamsparse.arrays import Array, Interval
 from streamsparse.running.pieces import prepare
 from streamsparse.running.stream import Stream
 from streamsparse.running.threads import read_ahead
-from streamsparse.sources.base import Array, Block, DenseBlock, Interval, Source
+from streamsparse.sources.base import Block, DenseBlock, Source
 
 
 def hold_sample(

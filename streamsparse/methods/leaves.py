@@ -7,11 +7,11 @@ import numpy as np
 from streamsparse.accumulators.choosers import BestRatio
 from streamsparse.accumulators.picks import Picks
 from streamsparse.accumulators.rules import largest
+from streamsparse.arrays import Array
 from streamsparse.dense.barriers import Walk
 from streamsparse.dense.whiten import Whitener
 from streamsparse.methods.base import GramState, Job
 from streamsparse.methods.candidates import Held, pick, whitened
-from streamsparse.sources.base import Array
 
 
 class Leaves:

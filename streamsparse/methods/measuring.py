@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.dense.certificate import Errors, Measure
 from streamsparse.dense.linalg import loewner_error, product_with_transpose, regularised_error
 from streamsparse.dense.measure import Scope, measure_exactly, measure_sampled
@@ -16,7 +17,7 @@ from streamsparse.methods.base import SHARE_OF_ROWS
 from streamsparse.methods.products import dense_rows, gram_rows, gram_times, squared_row_norms
 from streamsparse.methods.rounding import gram_rounding, rank_tolerance
 from streamsparse.running.plan import Plan
-from streamsparse.sources.base import Array, Source
+from streamsparse.sources.base import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from streamsparse.accumulators.picks import Batch, Picks, densify
+from streamsparse.arrays import Array
 from streamsparse.dense.balance import KEEP_ALL, Balance, rate_for
 from streamsparse.kernels.ranges import Each, serially, steps
-from streamsparse.sources.base import Array
 from streamsparse.storing.records import Portable
 
 

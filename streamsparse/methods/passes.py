@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.errors import SourceChangedError
-from streamsparse.sources.base import Array, Source
+from streamsparse.sources.base import Source
 
 
 def refuse_change(source: Source, first: Array, second: Array, *, since: str) -> None:

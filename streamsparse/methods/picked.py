@@ -8,9 +8,9 @@ import numpy as np
 from scipy import sparse
 
 from streamsparse.accumulators.picks import Picks, join
+from streamsparse.arrays import Array
 from streamsparse.methods.base import Output
 from streamsparse.methods.rows_out import RowsOut
-from streamsparse.sources.base import Array
 
 
 def weighted_columns(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from streamsparse.sources.base import Array
+from streamsparse.arrays import Array
 
 CHUNK_BYTES = 4 << 20
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.methods.base import Output
-from streamsparse.sources.base import Array
 
 
 class RowsOut:

@@ -11,6 +11,7 @@ from streamsparse.accumulators.digest import DigestAccumulator
 from streamsparse.accumulators.picker import ColumnPicker
 from streamsparse.accumulators.picks import Picks
 from streamsparse.accumulators.rules import PoissonRule, PriorityRule
+from streamsparse.arrays import Array, Interval
 from streamsparse.dense.linalg import eigenpairs, product_with_transpose, rank_of
 from streamsparse.dense.measure import Scope
 from streamsparse.errors import ParameterError
@@ -26,7 +27,6 @@ from streamsparse.running.local import run_bands
 from streamsparse.running.plan import Plan
 from streamsparse.sketching.bounds import entry_of_attention, largest_sample, sampling_rate
 from streamsparse.sketching.draws import SCORE_VECTORS, normals
-from streamsparse.sources.base import Array, Interval
 
 # Random vectors by which scores are estimated: ||T x||^2 underestimates a score by a factor of 4
 # with probability 1e-3, and a smaller score only means a larger weight (THEORY 2.7).

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.dense.barriers import Report, Schedule, Walk
 from streamsparse.dense.choice import choose_balanced, improve, keep_strongest, resize
 from streamsparse.dense.linalg import product_with_transpose
@@ -24,7 +25,6 @@ from streamsparse.methods.products import dense_rows
 from streamsparse.methods.select_plan import care_for
 from streamsparse.running.facts import Facts
 from streamsparse.sketching.bounds import barrier_columns, barrier_epsilon
-from streamsparse.sources.base import Array
 
 # Trials of m on the way to the fewest columns, and how near the last two must be.
 _MOST_TRIALS = 8

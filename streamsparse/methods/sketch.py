@@ -13,6 +13,7 @@ from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.probes import ProbesAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
+from streamsparse.arrays import Array, Interval
 from streamsparse.methods.base import Job, Reduction
 from streamsparse.methods.finish import Read, finish_sketch, keep_sketch
 from streamsparse.methods.held import hold_sample
@@ -23,7 +24,6 @@ from streamsparse.running.plan import Plan
 from streamsparse.sketching.draws import PROBES, normals, sample_rows
 from streamsparse.sketching.row_map import RowMap
 from streamsparse.sketching.run_hash import SparseSign
-from streamsparse.sources.base import Array, Interval
 from streamsparse.storing.buckets import DenseBuckets
 from streamsparse.storing.scratch import scratch_folder
 

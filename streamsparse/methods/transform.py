@@ -12,6 +12,7 @@ from streamsparse.accumulators.picker import ColumnPicker
 from streamsparse.accumulators.picks import PICK_BYTES
 from streamsparse.accumulators.rules import GivenColumns
 from streamsparse.accumulators.sketch import SketchAccumulator
+from streamsparse.arrays import Array, Interval
 from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Output
 from streamsparse.methods.picked import put_out, weighted_columns
@@ -21,7 +22,7 @@ from streamsparse.running.local import Execution, run_bands
 from streamsparse.running.spans import span_width
 from streamsparse.running.stream import Needs, Stream, plan_stream
 from streamsparse.sketching.row_map import RowMap
-from streamsparse.sources.base import Array, Interval, Source
+from streamsparse.sources.base import Source
 
 
 def plan_row_map(facts: Facts, row_map: RowMap, *, memory_budget: int, has_output: bool) -> Stream:

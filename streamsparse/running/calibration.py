@@ -18,12 +18,13 @@ from streamsparse.accumulators.norms import NormsAccumulator
 from streamsparse.accumulators.probes import ProbesAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
+from streamsparse.arrays import Array
 from streamsparse.kernels.ranges import Each
 from streamsparse.running.pieces import cut_pieces, prepare
 from streamsparse.running.rates import Rates
 from streamsparse.running.threads import available_threads, worker_threads
 from streamsparse.sketching.run_hash import SparseSign
-from streamsparse.sources.base import Array, Block, DenseBlock, SparseBlock
+from streamsparse.sources.base import Block, DenseBlock, SparseBlock
 from streamsparse.sources.buffers import reused_buffers
 from streamsparse.storing.files import write_file
 

@@ -19,6 +19,7 @@ from uuid import uuid4
 from dask import base
 from dask.delayed import delayed
 
+from streamsparse.arrays import Interval
 from streamsparse.errors import RunInterrupted
 from streamsparse.kernels.ranges import serially
 from streamsparse.running.checkpoint import Place
@@ -30,7 +31,6 @@ from streamsparse.running.sums import Sums
 from streamsparse.running.tasks import Work
 from streamsparse.running.threads import available_threads
 from streamsparse.running.worker import Lanes, futures_of, lanes_of
-from streamsparse.sources.base import Interval
 from streamsparse.sources.reading import attempt_once
 
 # A wave should take at least so long: what a lost cluster costs, and the time between checkpoints.

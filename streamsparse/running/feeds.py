@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
+from streamsparse.arrays import Interval
 from streamsparse.running.graph import BandGraph, Feed, Lazy, constant
 from streamsparse.running.recipes import Key, Recipes, Steps
 from streamsparse.running.tasks import Reader, add_chunks, read_unit, sum_chunks, sum_spans
-from streamsparse.sources.base import Interval, Source
+from streamsparse.sources.base import Source
 from streamsparse.sources.dask_array import DaskSource, DenseChunks
 from streamsparse.sources.dask_sparse import DaskSparseSource, SparseChunks
 

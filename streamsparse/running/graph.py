@@ -11,10 +11,10 @@ from typing import Any, Protocol, TypeAlias
 
 from dask.delayed import delayed
 
+from streamsparse.arrays import Interval
 from streamsparse.running.spans import ARITY, Node, cover, span_count
 from streamsparse.running.tasks import Work, combine, fold
 from streamsparse.running.worker import Lanes
-from streamsparse.sources.base import Interval
 from streamsparse.storing.records import count_bytes
 
 # A value that dask will compute.

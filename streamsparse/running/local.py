@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any, Protocol, TypeAlias
 
 from streamsparse.accumulators.base import Accumulator
+from streamsparse.arrays import Interval
 from streamsparse.errors import RunInterrupted, StoreError
 from streamsparse.kernels.ranges import Each
 from streamsparse.running.checkpoint import Checkpoints, Place
@@ -20,7 +21,7 @@ from streamsparse.running.progress import Progress
 from streamsparse.running.stream import Stream
 from streamsparse.running.sums import Sums
 from streamsparse.running.threads import interruptible, read_ahead, worker_threads
-from streamsparse.sources.base import Block, Interval, Source, SparseBlock
+from streamsparse.sources.base import Block, Source, SparseBlock
 from streamsparse.sources.buffers import reused_buffers
 from streamsparse.sources.reading import DEADLINE_SECONDS
 

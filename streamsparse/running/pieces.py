@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
+from streamsparse.arrays import Array
 from streamsparse.kernels.layout import (
     advance,
     transpose,
@@ -15,7 +16,7 @@ from streamsparse.kernels.layout import (
     zero_nonfinite,
 )
 from streamsparse.running.spans import pieces_of
-from streamsparse.sources.base import Array, Block, DenseBlock, SparseBlock
+from streamsparse.sources.base import Block, DenseBlock, SparseBlock
 from streamsparse.sources.buffers import empty_block
 
 

@@ -10,18 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.running.pieces import prepare
 from streamsparse.running.stream import Stream
 from streamsparse.running.threads import read_ahead
-from streamsparse.sources.base import (
-    Array,
-    Block,
-    DenseBlock,
-    Interval,
-    Source,
-    SparseBlock,
-    regular_intervals,
-)
+from streamsparse.sources.base import Block, DenseBlock, Source, SparseBlock, regular_intervals
 from streamsparse.storing.buckets import DenseBuckets, SparseBuckets
 from streamsparse.storing.scratch import scratch_folder
 

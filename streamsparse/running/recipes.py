@@ -13,7 +13,7 @@ from dask._task_spec import Alias, DataNode, Task
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from streamsparse.sources.base import Interval
+from streamsparse.arrays import Interval
 
 # What dask calls a value.
 Key: TypeAlias = Any

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from streamsparse.accumulators.base import Accumulator
+from streamsparse.arrays import Interval
 from streamsparse.errors import ParameterError
 from streamsparse.kernels.ranges import Each
 from streamsparse.running.local import Execution, Found, Scan, add_blocks
@@ -17,7 +18,7 @@ from streamsparse.running.memory import return_memory_at_once
 from streamsparse.running.spans import ARITY, Node, cover
 from streamsparse.running.sums import Sums
 from streamsparse.running.threads import worker_threads
-from streamsparse.sources.base import Block, Interval, Source
+from streamsparse.sources.base import Block, Source
 from streamsparse.storing.records import Portable
 
 # Takes (position of the band, number of the node in its share, its packed sums), in order.

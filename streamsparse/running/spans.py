@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from streamsparse.accumulators.base import State
+from streamsparse.arrays import Interval
 from streamsparse.kernels.ranges import Each
-from streamsparse.sources.base import Interval
 
 ARITY = 16
 _MIN_WIDTH = 1 << 14

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamsparse.accumulators.base import Accumulator, State
+from streamsparse.arrays import Interval
 from streamsparse.kernels.ranges import Each
 from streamsparse.running.pieces import cut_pieces
 from streamsparse.running.spans import MergeTree, Node
-from streamsparse.sources.base import Block, Interval
+from streamsparse.sources.base import Block
 from streamsparse.storing.records import Portable, count_bytes
 
 

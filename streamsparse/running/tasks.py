@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from streamsparse.accumulators.base import Accumulator
+from streamsparse.arrays import Interval
 from streamsparse.kernels.ranges import serially
 from streamsparse.running.local import MakeAccumulators
 from streamsparse.running.pieces import prepare
@@ -20,7 +21,7 @@ from streamsparse.running.spans import Node
 from streamsparse.running.sums import Sums
 from streamsparse.running.threads import one_blas_thread
 from streamsparse.running.worker import room_for_block
-from streamsparse.sources.base import Block, Interval, Source
+from streamsparse.sources.base import Block, Source
 from streamsparse.sources.buffers import reused_buffers
 from streamsparse.storing.records import Portable
 

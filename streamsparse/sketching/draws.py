@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
+from streamsparse.arrays import Array
 from streamsparse.sketching.run_hash import hash_words
-from streamsparse.sources.base import Array
 
 # S itself uses the streams below 2^32; each of these is the first of as many.
 (

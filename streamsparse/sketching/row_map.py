@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.sketching.run_hash import SparseSign
-from streamsparse.sources.base import Array
 
 
 @dataclass(frozen=True, slots=True)

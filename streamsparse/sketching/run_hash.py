@@ -7,11 +7,11 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.checks import MAX_SEED, check_count
 from streamsparse.errors import ParameterError
 from streamsparse.kernels.polynomial import PRIME, polynomial_words
 from streamsparse.kernels.vector import LANES
-from streamsparse.sources.base import Array
 
 HASH_VERSION = 1
 MAX_RUN = 64

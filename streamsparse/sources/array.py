@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.errors import UnsupportedInputError
-from streamsparse.sources.base import (
-    Array,
-    DenseBlock,
-    Interval,
-    as_block_dtype,
-    block_dtype_of,
-    check_shape,
-)
+from streamsparse.sources.base import DenseBlock, as_block_dtype, block_dtype_of, check_shape
 from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_array, digest_of
 

@@ -8,11 +8,9 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.errors import BudgetTooSmallError, UnsupportedInputError
 from streamsparse.units import format_bytes
-
-Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
-Interval: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from streamsparse.sources.base import Array
+from streamsparse.arrays import Array
 
 # The system gives smaller arrays from memory that it keeps itself.
 _LARGE_BYTES = 1 << 20

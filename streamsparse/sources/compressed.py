@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.errors import BudgetTooSmallError
 from streamsparse.sources.base import (
-    Array,
-    Interval,
     SourceMixin,
     SparseBlock,
     as_block_dtype,

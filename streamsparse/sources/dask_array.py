@@ -14,11 +14,10 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.errors import BadStructureError, UnsupportedInputError
 from streamsparse.sources.base import (
-    Array,
     DenseBlock,
-    Interval,
     block_dtype_of,
     check_shape,
     check_unit_fits,

@@ -11,10 +11,9 @@ import numpy as np
 from dask.delayed import delayed
 from scipy import sparse
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.errors import BadStructureError, UnsupportedInputError
 from streamsparse.sources.base import (
-    Array,
-    Interval,
     SourceMixin,
     SparseBlock,
     as_block_dtype,

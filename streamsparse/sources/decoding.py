@@ -18,8 +18,8 @@ from typing import Any
 import numcodecs
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.errors import CorruptChunkError, UnsupportedInputError
-from streamsparse.sources.base import Array
 from streamsparse.sources.buffers import empty_block
 from streamsparse.sources.encoded import check_encoded, check_size, most_encoded
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from streamsparse.arrays import Interval
 from streamsparse.sources.base import (
-    Interval,
     SourceMixin,
     check_unit_fits,
     regular_intervals,

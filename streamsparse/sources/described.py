@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from streamsparse.sources.base import Block, Interval, Source, SourceMixin
+from streamsparse.arrays import Interval
+from streamsparse.sources.base import Block, Source, SourceMixin
 
 
 class DescribedSource(SourceMixin):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from streamsparse.sources.base import Array
+from streamsparse.arrays import Array
 
 _DIGEST_BYTES = 16
 _PIECE_BYTES = 1 << 20

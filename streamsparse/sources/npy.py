@@ -12,19 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy_format
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.errors import (
     CorruptChunkError,
     SourceNotFoundError,
     UnsupportedInputError,
 )
-from streamsparse.sources.base import (
-    Array,
-    DenseBlock,
-    Interval,
-    block_dtype_of,
-    check_shape,
-    regular_intervals,
-)
+from streamsparse.sources.base import DenseBlock, block_dtype_of, check_shape, regular_intervals
 from streamsparse.sources.buffers import empty_block
 from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_of

@@ -8,16 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.errors import ParameterError
-from streamsparse.sources.base import (
-    Array,
-    Block,
-    DenseBlock,
-    Interval,
-    Source,
-    SourceMixin,
-    SparseBlock,
-)
+from streamsparse.sources.base import Block, DenseBlock, Source, SourceMixin, SparseBlock
 from streamsparse.sources.digests import digest_of
 
 

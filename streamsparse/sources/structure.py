@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.errors import BadStructureError
-from streamsparse.sources.base import Array, Interval, regular_intervals
+from streamsparse.sources.base import regular_intervals
 
 # Checks work through this many entries at a time, which bounds their temporaries.
 _CHECK_ENTRIES = 1 << 18

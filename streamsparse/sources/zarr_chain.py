@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.errors import CorruptChunkError, UnsupportedInputError
-from streamsparse.sources.base import Array, Interval
 from streamsparse.sources.decoding import (
     Form,
     Step,

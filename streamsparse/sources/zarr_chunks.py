@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.errors import CorruptChunkError, MissingChunkError, StoreError, StreamSparseError
-from streamsparse.sources.base import Array
 from streamsparse.sources.zarr_chain import (
     Chain,
     Region,

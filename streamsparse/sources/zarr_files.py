@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.errors import CorruptChunkError, StoreError
-from streamsparse.sources.base import Array
 from streamsparse.sources.buffers import empty_block
 from streamsparse.sources.decoding import as_view
 from streamsparse.sources.encoded import check_size

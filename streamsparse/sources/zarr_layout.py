@@ -14,8 +14,8 @@ from typing import Any
 import numcodecs
 import numpy as np
 
+from streamsparse.arrays import Array
 from streamsparse.errors import CorruptChunkError, UnsupportedInputError
-from streamsparse.sources.base import Array
 from streamsparse.sources.decoding import CHECKSUMS, COMPRESSORS
 
 # Streams whose format has a checksum of its own.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from streamsparse.sources.base import Array
+from streamsparse.arrays import Array
 from streamsparse.sources.zarr_layout import check_codecs, codecs_of
 from streamsparse.sources.zarr_seam import local_root, seam_path
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.errors import BadStructureError, UnsupportedInputError
-from streamsparse.sources.base import Array, DenseBlock, Interval, block_dtype_of, check_shape
+from streamsparse.sources.base import DenseBlock, block_dtype_of, check_shape
 from streamsparse.sources.compressed import CompressedSource
 from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_of

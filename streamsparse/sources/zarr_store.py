@@ -15,6 +15,7 @@ import zarr
 from zarr.core.sync import sync
 from zarr.storage import StorePath
 
+from streamsparse.arrays import Array, Interval
 from streamsparse.errors import (
     BudgetTooSmallError,
     MissingChunkError,
@@ -23,7 +24,7 @@ from streamsparse.errors import (
     StreamSparseError,
     UnsupportedInputError,
 )
-from streamsparse.sources.base import Array, Interval, as_block_dtype
+from streamsparse.sources.base import as_block_dtype
 from streamsparse.sources.buffers import empty_block
 from streamsparse.sources.reading import within_deadline
 from streamsparse.sources.zarr_chain import chain_of

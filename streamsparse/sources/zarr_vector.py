@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from streamsparse.sources.base import Array
+from streamsparse.arrays import Array
 from streamsparse.sources.zarr_store import StoredArray
 
 # Chunks kept: blocks are read in order, so a chunk is shared by neighbours only.
