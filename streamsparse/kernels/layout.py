@@ -8,6 +8,7 @@ from streamsparse.arrays import Array
 from streamsparse.kernels.jit import kernel
 
 _TILE = 32
+_CONVERTED = 2048
 
 
 @kernel
@@ -47,6 +48,41 @@ def transpose_compressed(
     for j in range(heads.shape[0] - 1, 0, -1):
         heads[j] = heads[j - 1]
     heads[0] = 0
+
+
+@kernel
+def widen_halves(
+    halves: Array,
+    pitch: int,
+    bits: Array,
+    floats: Array,
+    out_pitch: int,
+    lines: int,
+    width: int,
+) -> None:
+    """floats[i, j] = halves[i, j], i < lines, j < width, exactly; NaN keep their bits.
+
+    Shapes: all one-dimensional, line i begins at i ``pitch`` and i ``out_pitch``; halves is float16
+    seen as uint16, bits is floats seen as uint32. Loops of integers alone or of floats alone, over
+    few enough values to stay in the first level of caches, become vectors.
+    """
+    magnitude, sign, infinite = np.uint32(0x7FFF), np.uint32(0x8000), np.uint32(0x7C00)
+    # The exponents of float16 count from 2^-15, those of float32 from 2^-127; subnormals as well.
+    scale = np.float32(2.0**112)
+    for i in range(lines):
+        for first in range(0, width, _CONVERTED):
+            count = min(_CONVERTED, width - first)
+            h = halves[i * pitch + first : i * pitch + first + count]
+            b = bits[i * out_pitch + first : i * out_pitch + first + count]
+            f = floats[i * out_pitch + first : i * out_pitch + first + count]
+            for j in range(count):
+                word = np.uint32(h[j])
+                b[j] = ((word & magnitude) << np.uint32(13)) | ((word & sign) << np.uint32(16))
+            for j in range(count):
+                f[j] *= scale
+            for j in range(count):
+                is_infinite = (np.uint32(h[j]) & infinite) == infinite
+                b[j] |= np.uint32(0x7F800000) if is_infinite else np.uint32(0)
 
 
 @kernel

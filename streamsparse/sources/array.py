@@ -6,9 +6,10 @@ import numpy as np
 
 from streamsparse.arrays import Array, Interval
 from streamsparse.errors import UnsupportedInputError
-from streamsparse.sources.base import DenseBlock, as_block_dtype, block_dtype_of, check_shape
+from streamsparse.sources.base import DenseBlock, check_shape
 from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_array, digest_of
+from streamsparse.sources.dtypes import as_block_dtype, block_dtype_of
 
 
 class ArraySource(DenseSource):
@@ -44,7 +45,7 @@ class ArraySource(DenseSource):
         """Return one block; it shares memory with the array where its layout allows."""
         X_block = self._X[rows[0] : rows[1], columns[0] : columns[1]]
         if not self._is_direct:
-            return DenseBlock(rows, columns, X_block.astype(self.block_dtype))
+            return DenseBlock(rows, columns, as_block_dtype(X_block))
         flags = self._X.flags
         if flags.c_contiguous:
             return DenseBlock(rows, columns, as_block_dtype(self._X[rows[0] : rows[1]]), columns[0])

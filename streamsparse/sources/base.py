@@ -198,34 +198,6 @@ class SourceMixin:
         )
 
 
-def block_dtype_of(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
-    """Return the dtype in which blocks of ``dtype`` arrive.
-
-    Raises
-    ------
-    UnsupportedInputError : for complex, text, object, datetime, structured and extended floats.
-    """
-    if dtype.fields is None and dtype.subdtype is None:
-        if dtype == np.bool_:
-            return np.dtype(np.uint8)
-        if dtype.kind == "f" and dtype.itemsize <= 8:
-            return np.dtype(np.float32) if dtype.itemsize == 2 else dtype.newbyteorder("=")
-        if dtype.kind in "iu":
-            return dtype.newbyteorder("=")
-    raise UnsupportedInputError(
-        f"{name} has dtype {dtype}; X must be float16, float32, float64, an integer type or bool"
-    )
-
-
-def as_block_dtype(values: Array) -> Array:
-    """Return ``values`` in the dtype of blocks, without a copy where none is needed."""
-    if values.dtype == np.bool_:
-        return values.view(np.uint8)
-    if values.dtype.itemsize == 2 and values.dtype.kind == "f":
-        return values.astype(np.float32)
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
-
-
 def check_shape(shape: tuple[int, ...], name: str) -> tuple[int, int]:
     """Return the shape of a non-empty matrix.
 

@@ -11,13 +11,8 @@ import numpy as np
 
 from streamsparse.arrays import Array, Interval
 from streamsparse.errors import BudgetTooSmallError
-from streamsparse.sources.base import (
-    SourceMixin,
-    SparseBlock,
-    as_block_dtype,
-    block_dtype_of,
-    regular_intervals,
-)
+from streamsparse.sources.base import SourceMixin, SparseBlock, regular_intervals
+from streamsparse.sources.dtypes import as_block_dtype, block_dtype_of
 from streamsparse.sources.structure import check_indices, keep_minors, major_word
 from streamsparse.units import format_bytes
 

@@ -18,7 +18,6 @@ from streamsparse.arrays import Array, Interval
 from streamsparse.errors import BadStructureError, UnsupportedInputError
 from streamsparse.sources.base import (
     DenseBlock,
-    block_dtype_of,
     check_shape,
     check_unit_fits,
     intervals_from_edges,
@@ -26,6 +25,7 @@ from streamsparse.sources.base import (
 )
 from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_of
+from streamsparse.sources.dtypes import block_dtype_of, copy_values
 from streamsparse.sources.reading import attempt_once
 
 # Typed here, where dask does not.
@@ -165,9 +165,10 @@ class DenseChunks:
         for (i, j), X_chunk in zip(positions, X_chunks, strict=True):
             (i0, i1), (j0, j1) = overlap(grid.rows, i, rows), overlap(grid.columns, j, columns)
             row, column = int(grid.rows[i]), int(grid.columns[j])
-            X_block[i0 - rows[0] : i1 - rows[0], j0 - columns[0] : j1 - columns[0]] = X_chunk[
-                i0 - row : i1 - row, j0 - column : j1 - column
-            ]
+            copy_values(
+                X_chunk[i0 - row : i1 - row, j0 - column : j1 - column],
+                X_block[i0 - rows[0] : i1 - rows[0], j0 - columns[0] : j1 - columns[0]],
+            )
         return DenseBlock(rows, columns, X_block)
 
     def _checked(self, at: tuple[int, int], chunk: Any) -> Array:

@@ -13,14 +13,7 @@ from scipy import sparse
 
 from streamsparse.arrays import Array, Interval
 from streamsparse.errors import BadStructureError, UnsupportedInputError
-from streamsparse.sources.base import (
-    SourceMixin,
-    SparseBlock,
-    as_block_dtype,
-    block_dtype_of,
-    check_unit_fits,
-    split_intervals,
-)
+from streamsparse.sources.base import SourceMixin, SparseBlock, check_unit_fits, split_intervals
 from streamsparse.sources.compressed import POINTER_BYTES
 from streamsparse.sources.dask_array import (
     Grid,
@@ -32,6 +25,7 @@ from streamsparse.sources.dask_array import (
     touched,
 )
 from streamsparse.sources.digests import digest_of
+from streamsparse.sources.dtypes import as_block_dtype, block_dtype_of
 from streamsparse.sources.reading import attempt_once
 from streamsparse.sources.sparse import as_compressed, check_compressed
 from streamsparse.sources.structure import CHECK_BYTES, check_indices, keep_minors

@@ -18,10 +18,11 @@ from streamsparse.errors import (
     SourceNotFoundError,
     UnsupportedInputError,
 )
-from streamsparse.sources.base import DenseBlock, block_dtype_of, check_shape, regular_intervals
+from streamsparse.sources.base import DenseBlock, check_shape, regular_intervals
 from streamsparse.sources.buffers import empty_block
 from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_of
+from streamsparse.sources.dtypes import block_dtype_of, copy_values, is_half
 from streamsparse.sources.reading import attempt, within_deadline
 from streamsparse.units import format_bytes
 
@@ -61,14 +62,10 @@ class NpySource(DenseSource):
         width = -(-_PAGE_BYTES // self.dtype.itemsize)
         self.unit = (width, 1) if self._is_transposed else (1, width)
         self.stored_bytes = rows * columns * self.dtype.itemsize
-        self.read_overhead_bytes = _WIDEN_BYTES if self._is_widened else 0
+        self.read_overhead_bytes = _WIDEN_BYTES if is_half(self.dtype) else 0
         _check_size(self._path, self._start + self.stored_bytes)
         self._lock = threading.Lock()
         self._descriptor: int | None = None
-
-    @property
-    def _is_widened(self) -> bool:
-        return self.dtype.kind == "f" and self.dtype.itemsize == 2
 
     def fingerprint(self) -> str:
         """Return a digest of the header and of the size and time of modification of the file."""
@@ -89,7 +86,7 @@ class NpySource(DenseSource):
     def _read_file(self, lines: Interval, columns: Interval) -> Array:
         shape = (lines[1] - lines[0], columns[1] - columns[0])
         out = empty_block(shape, self.block_dtype)
-        if self._is_widened:
+        if is_half(self.dtype):
             self._read_widened(out, lines, columns)
             return out
         raw = out.view(self.dtype)
@@ -108,7 +105,7 @@ class NpySource(DenseSource):
                     (lines[0] + low, lines[0] + high),
                     (columns[0] + left, columns[0] + right),
                 )
-                out[low:high, left:right] = raw
+                copy_values(raw, out[low:high, left:right])
 
     def _read_lines(self, raw: Array, lines: Interval, columns: Interval) -> None:
         itemsize, width = self.dtype.itemsize, self._file_width

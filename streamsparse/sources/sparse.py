@@ -8,9 +8,10 @@ import numpy as np
 
 from streamsparse.arrays import Array
 from streamsparse.errors import BadStructureError
-from streamsparse.sources.base import block_dtype_of, check_shape
+from streamsparse.sources.base import check_shape
 from streamsparse.sources.compressed import CompressedSource
 from streamsparse.sources.digests import digest_array, digest_of
+from streamsparse.sources.dtypes import block_dtype_of
 from streamsparse.sources.structure import CHECK_BYTES, check_indptr, check_indptr_ends
 
 

@@ -23,6 +23,7 @@ from streamsparse.sources.decoding import (
     decode_values,
     follow,
 )
+from streamsparse.sources.dtypes import copy_values
 from streamsparse.sources.encoded import check_size, most_encoded
 from streamsparse.sources.zarr_layout import (
     ABSENT,
@@ -217,7 +218,7 @@ def place_chunk(chain: Chain, raw: Any, region: Region, out: Array, where: str, 
         view = as_view(decode_bytes(chain.steps, raw))
         _decode_shard(chain, view, region, out, where, fill)
     else:
-        out[...] = decode_chunk(chain, raw, where, fill)[slices(region)]
+        copy_values(decode_chunk(chain, raw, where, fill)[slices(region)], out)
 
 
 def _decode_shard(

@@ -9,10 +9,11 @@ import numpy as np
 
 from streamsparse.arrays import Array, Interval
 from streamsparse.errors import BadStructureError, UnsupportedInputError
-from streamsparse.sources.base import DenseBlock, block_dtype_of, check_shape
+from streamsparse.sources.base import DenseBlock, check_shape
 from streamsparse.sources.compressed import CompressedSource
 from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_of
+from streamsparse.sources.dtypes import block_dtype_of
 from streamsparse.sources.reading import within_deadline
 from streamsparse.sources.structure import CHECK_BYTES, check_indptr, check_indptr_ends
 from streamsparse.sources.zarr_store import StoredArray, StoredGroup, open_node

@@ -24,8 +24,8 @@ from streamsparse.errors import (
     StreamSparseError,
     UnsupportedInputError,
 )
-from streamsparse.sources.base import as_block_dtype
 from streamsparse.sources.buffers import empty_block
+from streamsparse.sources.dtypes import as_block_dtype, copy_values
 from streamsparse.sources.reading import within_deadline
 from streamsparse.sources.zarr_chain import chain_of
 from streamsparse.sources.zarr_chunks import Absence, ChunkReader, read_indexes
@@ -300,7 +300,7 @@ class StoredArray:
                 slice(start - origin[0], stop - origin[0])
                 for (start, stop), origin in zip(request, region, strict=True)
             )
-            out[part] = self._request(request)
+            copy_values(self._request(request), out[part])
         return out
 
     def _requests(self, region: tuple[Interval, ...]) -> Iterator[tuple[Interval, ...]]:

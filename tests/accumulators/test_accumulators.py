@@ -20,7 +20,7 @@ from streamsparse.running.pieces import prepare
 from streamsparse.running.threads import worker_threads
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.array import ArraySource
-from streamsparse.sources.base import as_block_dtype
+from streamsparse.sources.dtypes import as_block_dtype
 
 
 @pytest.mark.parametrize("dtype", strategies.DTYPES)

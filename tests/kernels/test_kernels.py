@@ -199,6 +199,18 @@ def test_transpose_compressed__turns_rows_into_columns_in_order():
     np.testing.assert_array_equal(values, expected.data)
 
 
+def test_widen_halves__gives_the_bits_that_numpy_gives():
+    halves = np.arange(1 << 16, dtype=np.uint16)
+    bits = np.full(16 * 4100, 7, np.uint32)
+    # 16 lines of 4,096, in longer ones.
+    with np.errstate(invalid="ignore"):
+        layout.widen_halves(halves, 4096, bits, bits.view(np.float32), 4100, 16, 4096)
+    lines = bits.reshape(16, 4100)
+    expected = halves.view(np.float16).astype(np.float32).view(np.uint32)
+    np.testing.assert_array_equal(lines[:, :4096].reshape(-1), expected)
+    assert (lines[:, 4096:] == 7).all()
+
+
 @pytest.mark.parametrize("limit", [0, 3, 7, 100])
 def test_advance__finds_the_first_index_at_or_after_the_limit(limit):
     indices = np.array([0, 3, 7, 1, 2, 9, 5])
