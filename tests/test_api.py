@@ -11,6 +11,7 @@ import zarr
 import reference
 import strategies
 import streamsparse as ss
+from streamsparse.sources.array import ArraySource
 
 
 @pytest.fixture
@@ -298,3 +299,9 @@ def test_open_source__tells_shape_dtype_nnz_grid_and_blocks(tmp_path):
 def test_sparsify__resumes_only_what_goes_to_a_path(X):
     with pytest.raises(ss.ParameterError, match="give out"):
         ss.sparsify(X, resume=True)
+
+
+def test_sparsify__of_values_in_memory_does_not_digest_them(X, monkeypatch):
+    # A second per GB, and nobody asked to resume.
+    monkeypatch.setattr(ArraySource, "fingerprint", lambda self: pytest.fail("it was read again"))
+    assert ss.sparsify(X, "exact").Y.shape[0] == len(X)

@@ -81,7 +81,8 @@ class Identity:
         ------
         SourceChangedError : if it was.
         """
-        if self.fingerprint not in (None, self._source.fingerprint()):
+        # Values in memory have none to compare: theirs would cost a read of everything.
+        if self.fingerprint is not None and self.fingerprint != self._source.fingerprint():
             raise SourceChangedError(
                 f"{self._source.name} was written to while it was read; reduce it again when "
                 f"nobody writes to it"
