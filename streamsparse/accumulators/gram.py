@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
+from streamsparse.accumulators.batches import FEW_ROWS, Job, add_batches
 from streamsparse.accumulators.tiles import (
     TILE_WIDTH,
     Tile,
@@ -36,8 +37,10 @@ class GramAccumulator(Additive):
 
     def __init__(self, *, rows: int, block_dtype: np.dtype[np.generic]) -> None:
         self.rows = rows
-        copy_bytes = rows * TILE_WIDTH * product_dtype(block_dtype).itemsize
-        self._stack = TileStack(rows=rows, block_dtype=block_dtype, bytes_each=copy_bytes)
+        # Of a tile there is a copy, and where there are few rows all of its products.
+        cells = rows * (TILE_WIDTH + (rows if rows <= FEW_ROWS else 0))
+        bytes_each = cells * product_dtype(block_dtype).itemsize
+        self._stack = TileStack(rows=rows, block_dtype=block_dtype, bytes_each=bytes_each)
         count = len(row_bands(rows))
         self._pairs = [(left, right) for left in range(count) for right in range(left + 1)]
 
@@ -89,6 +92,13 @@ class GramAccumulator(Additive):
 
     def _multiply(self, G: Array, each: Each, tiles: list[Tile]) -> None:
         bands = row_bands(self.rows)
+        if self.rows <= FEW_ROWS:
+            jobs = [
+                Job(bands[left], bands[right], G[slice(*bands[left])], bands[right][0])
+                for left, right in self._pairs
+            ]
+            add_batches(tiles, jobs, each)
+            return
         factors: list[list[Tile]] = [[tiles[0]] * len(tiles) for _ in bands]
 
         def prepare(part: int) -> None:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
+from streamsparse.accumulators.batches import FEW_ROWS, Job, add_batches
 from streamsparse.accumulators.steps import split_piece
 from streamsparse.accumulators.tiles import (
     STACK_BYTES,
@@ -61,8 +62,11 @@ class RowsAccumulator(Additive):
         self.rows = rows
         self.sample = sample
         self.held = held
-        sample_bytes = sample.size * TILE_WIDTH * product_dtype(block_dtype).itemsize
-        self._stack = TileStack(rows=rows, block_dtype=block_dtype, bytes_each=sample_bytes)
+        # Of a tile there are the sampled rows, and where there are few rows all products with them.
+        self._has_few_rows = rows <= FEW_ROWS and held is None
+        cells = sample.size * (TILE_WIDTH + (rows if self._has_few_rows else 0))
+        bytes_each = cells * product_dtype(block_dtype).itemsize
+        self._stack = TileStack(rows=rows, block_dtype=block_dtype, bytes_each=bytes_each)
 
     def start(self) -> State:
         """Return G[:, I] of the band, zero."""
@@ -112,7 +116,14 @@ class RowsAccumulator(Additive):
         each(add, len(parts))
 
     def _multiply(self, out: Array, each: Each, tiles: list[Tile]) -> None:
-        bands, sampled = row_bands(self.rows), self._sampled_tiles(tiles, each)
+        bands = row_bands(self.rows)
+        if self._has_few_rows:
+            whole = (0, self.sample.size)
+            jobs = [Job((a, b), whole, out[a:b], 0) for a, b in bands]
+            is_all = np.array_equal(self.sample, np.arange(self.rows))
+            add_batches(tiles, jobs, each, None if is_all else self.sample)
+            return
+        sampled = self._sampled_tiles(tiles, each)
 
         def multiply(part: int) -> None:
             a, b = bands[part]

@@ -211,13 +211,13 @@ def as_factor(tile: Tile) -> Tile:
         return Tile(tile.first, tile.values.astype(dtype), 0, tile.width)
     if dtype == np.float64 or tile.exponents is not None:
         return tile
-    exponents = np.empty(data.shape[0], np.int64)
-    find_exponents(data.view(np.uint32), tile.lo, tile.hi, exponents)
+    exponents = np.empty((1, data.shape[0]), np.int64)
+    find_exponents(data.view(np.uint32), tile.lo, tile.width, exponents)
     if not exponents.any():
         return tile
     values = tile.values.copy()
-    scale_rows(exponents, values)
-    return Tile(tile.first, values, 0, tile.width, exponents)
+    scale_rows(exponents[0], values)
+    return Tile(tile.first, values, 0, tile.width, exponents[0])
 
 
 def add_products(pairs: Iterable[tuple[Tile, Tile]], out: Array, at: int) -> None:

@@ -26,21 +26,22 @@ SAFE = 40
 
 
 @kernel
-def find_exponents(bits: Array, lo: int, hi: int, exponents: Array) -> None:
-    """exponents[i]: 2^-exponents[i] brings bits[i, lo:hi] below 1, the largest into [1/2, 1).
+def find_exponents(bits: Array, lo: int, width: int, exponents: Array) -> None:
+    """Row i of tile k times 2^-exponents[k, i] is below 1, its largest value in [1/2, 1).
 
-    0 where the row is safe as it is, or not finite. ``bits`` (rows, any) is float32 seen as uint32:
-    without the sign bit magnitudes compare like integers, and an integer maximum vectorises. Rows
-    of subnormals only get the smallest exponent.
+    0 where the row is safe as it is, or not finite. Tile k is bits[:, lo + k width : ...]; ``bits``
+    (rows, any) is float32 seen as uint32: without the sign bit magnitudes compare like integers,
+    and an integer maximum vectorises. Rows of subnormals only get the smallest exponent.
     """
     for i in range(bits.shape[0]):
-        row = bits[i, lo:hi]
-        largest = np.uint32(0)
-        for j in range(row.shape[0]):
-            largest = max(largest, row[j] & np.uint32(0x7FFFFFFF))
-        field = np.int64(largest >> np.uint32(23))
-        is_safe = largest == 0 or field == 255 or -SAFE <= field - 126 <= SAFE
-        exponents[i] = 0 if is_safe else field - 126
+        for k in range(exponents.shape[0]):
+            row = bits[i, lo + k * width : lo + (k + 1) * width]
+            largest = np.uint32(0)
+            for j in range(row.shape[0]):
+                largest = max(largest, row[j] & np.uint32(0x7FFFFFFF))
+            field = np.int64(largest >> np.uint32(23))
+            is_safe = largest == 0 or field == 255 or -SAFE <= field - 126 <= SAFE
+            exponents[k, i] = 0 if is_safe else field - 126
 
 
 @kernel
@@ -67,10 +68,25 @@ def add_to(product: Array, G: Array, at: int) -> None:
 
 
 @kernel
+def add_batch(products: Array, lo: int, G: Array, at: int) -> None:
+    """G[:, at : at + width] += products of several tiles, in their order.
+
+    Shapes: products (tiles, any, width), of which the rows from ``lo`` on; G (rows, any).
+    """
+    width = products.shape[2]
+    for k in range(products.shape[0]):
+        for i in range(G.shape[0]):
+            p = products[k, lo + i]
+            g = G[i, at : at + width]
+            for j in range(width):
+                g[j] += np.float64(p[j])
+
+
+@kernel
 def add_scaled(
     product: Array, row_exponents: Array, column_exponents: Array, G: Array, at: int
 ) -> None:
-    """The same for products whose rows and columns were scaled, of which it is undone."""
+    """The same for one product whose rows and columns were scaled, of which it is undone."""
     scale = np.empty(product.shape[1], np.float64)
     for j in range(product.shape[1]):
         scale[j] = np.ldexp(1.0, column_exponents[j])

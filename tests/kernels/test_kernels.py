@@ -133,7 +133,7 @@ def test_fill_tile_columns__writes_zeros_too():
 def test_scale_rows__is_exact_and_bounds_by_one_what_was_not_safe():
     X = strategies.named_matrices()["norms 1e-18 to 1e18"][:, :64].copy()
     scaled, exponents = X.copy(), np.ones(X.shape[0], np.int64)
-    gram.find_exponents(X.view(np.uint32), 0, X.shape[1], exponents)
+    gram.find_exponents(X.view(np.uint32), 0, X.shape[1], exponents[None])
     gram.scale_rows(exponents, scaled)
     before, after = np.abs(X).max(axis=1), np.abs(scaled).max(axis=1)
     is_safe = (before >= 2.0 ** (-gram.SAFE - 1)) & (before < 2.0**gram.SAFE)
@@ -146,9 +146,26 @@ def test_scale_rows__is_exact_and_bounds_by_one_what_was_not_safe():
 
 def test_find_exponents__leaves_zeros_and_what_is_not_finite():
     X = np.array([[0, 0], [np.inf, 1], [np.nan, 1e-30]], np.float32)
-    exponents = np.ones(3, np.int64)
+    exponents = np.ones((1, 3), np.int64)
     gram.find_exponents(X.view(np.uint32), 0, X.shape[1], exponents)
     np.testing.assert_array_equal(exponents, 0)
+
+
+def test_find_exponents__looks_at_each_tile_for_itself():
+    X = np.full((2, 7), 1.0, np.float32)
+    X[0, 2], X[1, 4] = 2.0**50, 2.0**90
+    exponents = np.ones((2, 2), np.int64)
+    gram.find_exponents(X.view(np.uint32), 1, 3, exponents)
+    np.testing.assert_array_equal(exponents, [[51, 0], [0, 91]])
+
+
+def test_add_batch__adds_some_rows_of_every_product():
+    products = np.arange(3 * 4 * 2, dtype=np.float32).reshape(3, 4, 2)
+    G = np.full((2, 5), 2.0**-40)
+    gram.add_batch(products, 1, G, 3)
+    expected = np.zeros((2, 5))
+    expected[:, 3:] = products[:, 1:3].sum(axis=0)
+    np.testing.assert_array_equal(G, expected + 2.0**-40)
 
 
 def test_add_to__adds_in_float64_where_it_is_told():
