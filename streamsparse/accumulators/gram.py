@@ -93,11 +93,7 @@ class GramAccumulator(Additive):
     def _multiply(self, G: Array, each: Each, tiles: list[Tile]) -> None:
         bands = row_bands(self.rows)
         if self.rows <= FEW_ROWS:
-            jobs = [
-                Job(bands[left], bands[right], G[slice(*bands[left])], bands[right][0])
-                for left, right in self._pairs
-            ]
-            add_batches(tiles, jobs, each)
+            add_batches(tiles, triangle_jobs(G), each)
             return
         factors: list[list[Tile]] = [[tiles[0]] * len(tiles) for _ in bands]
 
@@ -119,13 +115,23 @@ class GramAccumulator(Additive):
 
     def finish(self, state: State) -> Array:
         """Return G (n, n), symmetric."""
-        G: Array = state[0]
-        lower = np.tril_indices(self.rows, -1) if self.rows <= 512 else None
-        if lower is not None:
-            G.T[lower] = G[lower]
-            return G
-        for a, b in row_bands(self.rows):
-            G[:a, a:b] = G[a:b, :a].T
-            corner = G[a:b, a:b]
-            corner[:] = np.tril(corner) + np.tril(corner, -1).T
-        return G
+        return mirrored(state[0])
+
+
+def triangle_jobs(G: Array) -> list[Job]:
+    """Return what adds the lower triangle of X X^T, in bands, to G (n, n)."""
+    bands = row_bands(len(G))
+    return [
+        Job(left, right, G[slice(*left)], right[0])
+        for k, left in enumerate(bands)
+        for right in bands[: k + 1]
+    ]
+
+
+def mirrored(G: Array) -> Array:
+    """Return G, the upper triangle copied from the lower one in place."""
+    for a, b in row_bands(len(G)):
+        G[:a, a:b] = G[a:b, :a].T
+        corner = G[a:b, a:b]
+        corner[:] = np.tril(corner) + np.tril(corner, -1).T
+    return G

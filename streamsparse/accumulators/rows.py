@@ -10,6 +10,7 @@ import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
 from streamsparse.accumulators.batches import FEW_ROWS, Job, add_batches
+from streamsparse.accumulators.gram import mirrored, triangle_jobs
 from streamsparse.accumulators.steps import split_piece
 from streamsparse.accumulators.tiles import (
     STACK_BYTES,
@@ -64,6 +65,7 @@ class RowsAccumulator(Additive):
         self.held = held
         # Of a tile there are the sampled rows, and where there are few rows all products with them.
         self._has_few_rows = rows <= FEW_ROWS and held is None
+        self._is_whole = self._has_few_rows and np.array_equal(sample, np.arange(rows))
         cells = sample.size * (TILE_WIDTH + (rows if self._has_few_rows else 0))
         bytes_each = cells * product_dtype(block_dtype).itemsize
         self._stack = TileStack(rows=rows, block_dtype=block_dtype, bytes_each=bytes_each)
@@ -116,12 +118,14 @@ class RowsAccumulator(Additive):
         each(add, len(parts))
 
     def _multiply(self, out: Array, each: Each, tiles: list[Tile]) -> None:
+        if self._is_whole:
+            add_batches(tiles, triangle_jobs(out), each)
+            return
         bands = row_bands(self.rows)
         if self._has_few_rows:
             whole = (0, self.sample.size)
             jobs = [Job((a, b), whole, out[a:b], 0) for a, b in bands]
-            is_all = np.array_equal(self.sample, np.arange(self.rows))
-            add_batches(tiles, jobs, each, None if is_all else self.sample)
+            add_batches(tiles, jobs, each, self.sample)
             return
         sampled = self._sampled_tiles(tiles, each)
 
@@ -155,7 +159,7 @@ class RowsAccumulator(Additive):
 
     def finish(self, state: State) -> Array:
         """Return G[:, I] of the band, (rows, p)."""
-        return np.asarray(state[0])
+        return mirrored(state[0]) if self._is_whole else np.asarray(state[0])
 
 
 def _by_columns(rows: SparsePiece, chosen: Array, columns: Interval) -> tuple[Array, Array, Array]:
