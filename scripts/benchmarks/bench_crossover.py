@@ -78,7 +78,7 @@ def compare(report: Report, n: int, sizes: Sizes) -> None:
 def draw(rows: list[dict[str, Any]], path: str) -> None:
     """Draw seconds per GiB over n, and where they cross."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     n = np.array([row["parameters"]["n"] for row in rows])
     sketch, exact = (np.array([row[key] for row in rows]) for key in ("rate", "baseline_rate"))
@@ -89,6 +89,7 @@ def draw(rows: list[dict[str, Any]], path: str) -> None:
     axes.set(xscale="log", yscale="log", xlabel="rows n", ylabel="seconds per GiB of float32 X")
     axes.set_xticks(n, [f"{value:,}" for value in n])
     axes.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     crossing = crossing_of(n, exact / sketch)
     if crossing is not None:

@@ -38,6 +38,7 @@ from streamsparse.running.local import Execution, run_bands
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
 from streamsparse.storing.zarr_write import write_sparse
+from streamsparse.units import format_bytes
 
 SEED = 7
 DENSITY = 0.003
@@ -90,7 +91,7 @@ def main() -> None:
 def bench_dense(report: Report, sizes: Sizes, storage: str, width: int, path: Path) -> None:
     """Measure a dense array stored in one way; the exact method for the largest chunks only."""
     chunk_bytes = 4 * sizes.n * width
-    size = f"{chunk_bytes >> 20} MiB" if chunk_bytes >> 20 else f"{chunk_bytes >> 10} KiB"
+    size = format_bytes(chunk_bytes)
     kinds = ["reduce", "sums"] + (["exact"] if width == max(sizes.widths) else [])
     wanted = {f"{kind} {storage} {size}": kind for kind in kinds}
     wanted = {name: kind for name, kind in wanted.items() if report.wants(name)}
