@@ -24,7 +24,7 @@ from streamsparse.accumulators.tiles import (
 )
 from streamsparse.arrays import Array, Interval
 from streamsparse.kernels.gram import rows_sparse
-from streamsparse.kernels.layout import transpose_compressed
+from streamsparse.kernels.layout import rows_by_columns
 from streamsparse.kernels.ranges import Each, even_ranges
 
 # Of a sampled entry: its place, its column, its value and row, in two layouts; of a column.
@@ -164,12 +164,9 @@ class RowsAccumulator(Additive):
 
 def _by_columns(rows: SparsePiece, chosen: Array, columns: Interval) -> tuple[Array, Array, Array]:
     """Return some rows of a piece, by columns: (heads, which of them, float64 values)."""
-    counts = rows.extents[1, chosen] - rows.extents[0, chosen]
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    positions = np.concatenate([np.arange(*rows.extents[:, row]) for row in chosen.tolist()])
-    indices = rows.indices[positions].astype(np.int64) + (rows.origin - columns[0])
+    entries = int((rows.extents[1, chosen] - rows.extents[0, chosen]).sum())
     heads = np.zeros(columns[1] - columns[0] + 1, np.int64)
-    owners = np.empty(indices.size, np.int32)
-    values = np.empty(indices.size, np.float64)
-    transpose_compressed(indptr, indices, rows.data[positions], heads, owners, values)
+    owners, values = np.empty(entries, np.int32), np.empty(entries, np.float64)
+    shift = columns[0] - rows.origin
+    rows_by_columns(rows.extents, rows.indices, rows.data, chosen, shift, heads, owners, values)
     return heads, owners, values

@@ -51,6 +51,40 @@ def transpose_compressed(
 
 
 @kernel
+def rows_by_columns(
+    extents: Array,
+    indices: Array,
+    data: Array,
+    chosen: Array,
+    shift: int,
+    heads: Array,
+    owners: Array,
+    values: Array,
+) -> None:
+    """Turn some rows in compressed form into columns, in the order of ``chosen`` within each.
+
+    Shapes: extents (2, rows), ``heads`` (columns + 1,) zero; it becomes the pointers of the columns
+    from ``shift`` on. ``owners`` and ``values`` (entries of these rows,) receive which of
+    ``chosen`` an entry is from, and its value.
+    """
+    for k in range(chosen.shape[0]):
+        for p in range(extents[0, chosen[k]], extents[1, chosen[k]]):
+            heads[indices[p] - shift + 1] += 1
+    for j in range(1, heads.shape[0]):
+        heads[j] += heads[j - 1]
+    for k in range(chosen.shape[0]):
+        for p in range(extents[0, chosen[k]], extents[1, chosen[k]]):
+            j = indices[p] - shift
+            target = heads[j]
+            owners[target] = k
+            values[target] = data[p]
+            heads[j] += 1
+    for j in range(heads.shape[0] - 1, 0, -1):
+        heads[j] = heads[j - 1]
+    heads[0] = 0
+
+
+@kernel
 def widen_halves(
     halves: Array,
     pitch: int,

@@ -42,6 +42,8 @@ def predicted_seconds(plan: Plan, facts: Facts, rates: Rates, *, threads: int) -
         # What they do beside the Gram matrix scales as it does.
         scale = _gram_work(facts, rates) / max(gram_seconds(facts), 1e-9)
         return (reading / threads + _START_SECONDS) + plan.seconds * scale
+    states = plan.stream.spans * 8 * n * (n if plan.method == "exact" else plan.sketch_columns or 1)
+    work += states / rates.merge
     return (reading + work) / threads + finish + _START_SECONDS
 
 
@@ -54,8 +56,14 @@ def _sketch_work(plan: Plan, facts: Facts, rates: Rates) -> float:
     work = entries * (1 / rates.sparse_entries + s / rates.sparse_adds)
     work += entries * (1 + p * facts.nnz / (facts.n * facts.d)) / rates.sparse_rows
     work += entries * 2 * q / rates.sparse_probes
-    # Of columns the empty ones count too.
-    return work + ((entries + facts.d) / rates.relayout if facts.unit[1] < facts.d else 0.0)
+    relaid = (entries + facts.d) / rates.relayout if facts.unit[1] < facts.d else 0.0
+    return work + relaid + _checks(facts, rates)
+
+
+def _checks(facts: Facts, rates: Rates) -> float:
+    """Return what it takes to check a sparse source, of which empty columns count too."""
+    majors = facts.d if facts.unit[1] < facts.d else facts.n
+    return (entries_of(facts) + majors) / rates.checks
 
 
 def _gram_work(facts: Facts, rates: Rates) -> float:
@@ -67,6 +75,7 @@ def _gram_work(facts: Facts, rates: Rates) -> float:
     # Columns of natural data are uneven: as in `gram_seconds`.
     per_column = facts.nnz / facts.d
     typical = max(per_column, min(facts.n / 10, 10 * per_column))
-    relaid = entries / rates.relayout if facts.unit[1] == facts.d else 0.0
+    relaid = (entries + facts.d) / rates.relayout if facts.unit[1] == facts.d else 0.0
+    relaid += _checks(facts, rates)
     scattered = (facts.nnz * (typical + 1) / 2 + facts.d) / rates.scatter
     return min(dense, scattered) + relaid + entries / rates.norms

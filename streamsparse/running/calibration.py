@@ -26,6 +26,7 @@ from streamsparse.running.threads import available_threads, worker_threads
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.base import Block, DenseBlock, SparseBlock
 from streamsparse.sources.buffers import reused_buffers
+from streamsparse.sources.structure import check_indices
 from streamsparse.storing.files import write_file
 
 # A block as a pass has them, and a sketch that does not fit the caches.
@@ -125,7 +126,19 @@ def _dense(values: Array, each: Each) -> dict[str, float]:
     rates["probes"] = 4 * _PROBES * n * d / _fed(made, block, each)
     rates["norms"] = n * d / _fed(NormsAccumulator(rows=n), block, each)
     once, often = (_fed(_sketch(n, d, s), block, each) for s in (1, 8))
+    rates["merge"] = _merging(_sketch(n, d, 1), each)
     return rates | _split(n * d, once, often, "visits", "adds")
+
+
+def _merging(sketch: SketchAccumulator, each: Each) -> float:
+    """Return bytes per second of the states of spans that are added up."""
+    into, state = sketch.start(), sketch.start()
+
+    def merge() -> None:
+        sketch.merge(into, state, each)
+        sketch.clear(state)
+
+    return int(state[0].nbytes) / _seconds(merge)
 
 
 def _split(entries: float, once: float, often: float, fixed: str, each: str) -> dict[str, float]:
@@ -141,11 +154,9 @@ def _sketch(n: int, d: int, s: int) -> SketchAccumulator:
 
 def _sparse(rng: np.random.Generator, n: int, columns: int, each: Each) -> dict[str, float]:
     d = columns * (_SPARSE_COLUMNS // _COLUMNS)
-    counts = rng.binomial(n, _DENSITY, d)
+    places = np.unique(rng.integers(0, n * d, int(n * d * _DENSITY)))
+    counts, indices = np.bincount(places // n, minlength=d), (places % n).astype(np.int32)
     indptr = np.concatenate([[0], np.cumsum(counts)])
-    indices = rng.integers(0, n, int(indptr[-1]), np.int32)
-    # Sorted within columns; the few that are twice in one do no harm here.
-    indices = indices[np.lexsort((indices, np.repeat(np.arange(d), counts)))]
     data = np.ones(indices.size, np.float32)
     block = SparseBlock((0, n), (0, d), False, indptr, indices, data)
     nnz = indices.size
@@ -155,8 +166,15 @@ def _sparse(rng: np.random.Generator, n: int, columns: int, each: Each) -> dict[
     def turn(_: int) -> None:
         prepare(block, by_rows=True, zero=False)
 
+    def check(_: int) -> None:
+        check_indices(
+            indptr, indices, data, minors=n, name="", by_rows=False, first=0, is_ours=True
+        )
+
+    looked_at = (nnz + d) * threads
     with reused_buffers():
-        rates = {"relayout": nnz * threads / _seconds(lambda: each(turn, threads))}
+        rates = {"relayout": looked_at / _seconds(lambda: each(turn, threads))}
+    rates["checks"] = looked_at / _seconds(lambda: each(check, threads))
     once, often = (_fed(_sketch(n, d, s), by_rows, each) for s in (1, 8))
     once_with_norms = once + _fed(NormsAccumulator(rows=n), by_rows, each)
     rates |= _split(

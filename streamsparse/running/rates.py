@@ -28,10 +28,12 @@ class Rates:
         and that it adds to a cell of Y (s of them per entry).
     gram32, gram64 : flops of X X^T, n (n + 1) per column, by float32 and float64 products.
     rows32, rows64, probes : flops of the sampled rows of G and of its products with probes.
-    relayout : entries of sparse columns turned into rows.
+    checks, relayout : entries and columns of sparse blocks that are checked; that are turned into
+        rows.
     sparse_entries, sparse_adds, scatter : entries whose squares are summed and that are looked up;
         additions to cells of Y; products added to G.
     sparse_rows, sparse_probes : products of the sampled rows and of the probes.
+    merge : bytes of the state of one span added to another, and cleared.
     eigh, dense : flops of eigenvalues, 30 n^3, and of float64 products.
     """
 
@@ -48,12 +50,14 @@ class Rates:
     rows32: float
     rows64: float
     probes: float
+    checks: float
     relayout: float
     sparse_entries: float
     sparse_adds: float
     scatter: float
     sparse_rows: float
     sparse_probes: float
+    merge: float
     eigh: float
     dense: float
 

@@ -216,6 +216,23 @@ def test_transpose_compressed__turns_rows_into_columns_in_order():
     np.testing.assert_array_equal(values, expected.data)
 
 
+def test_rows_by_columns__are_the_columns_of_some_rows():
+    X = strategies.sparse_matrix(13, 29, 0.3)
+    chosen, shift = np.array([12, 0, 5]), 4
+    # Of each row what comes before the shift is left out.
+    starts = X.indptr[:-1] + [
+        int((row < shift).sum()) for row in np.split(X.indices, X.indptr[1:-1])
+    ]
+    extents = np.stack([starts, X.indptr[1:]]).astype(np.int64)
+    expected = X[chosen][:, shift:].tocsc()
+    heads = np.zeros(29 - shift + 1, np.int64)
+    owners, values = np.empty(expected.nnz, np.int32), np.empty(expected.nnz)
+    layout.rows_by_columns(extents, X.indices, X.data, chosen, shift, heads, owners, values)
+    np.testing.assert_array_equal(heads, expected.indptr)
+    np.testing.assert_array_equal(owners, expected.indices)
+    np.testing.assert_array_equal(values, expected.data)
+
+
 def test_widen_halves__gives_the_bits_that_numpy_gives():
     halves = np.arange(1 << 16, dtype=np.uint16)
     bits = np.full(16 * 4100, 7, np.uint32)

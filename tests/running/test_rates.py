@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import streamsparse as ss
 from streamsparse.methods.predict import predicted_seconds
@@ -73,14 +74,31 @@ def test_predicted_seconds__grow_with_every_slower_rate_that_matters(method, dty
     usual = predicted_seconds(plan, facts, RATES, threads=2)
     assert predicted_seconds(plan, facts, RATES, threads=1) > usual
     bits = "32" if dtype == "float32" else "64"
-    matter = {"exact": {f"gram{bits}", "eigh", "read", "norms"}}
-    matter["sketch"] = {f"rows{bits}", "probes", "visits", "adds", "dense", "read", "norms"}
+    matter = {"exact": {f"gram{bits}", "eigh"}}
+    matter["sketch"] = {f"rows{bits}", "probes", "visits", "adds", "dense"}
+    everywhere = {"read", "norms", "merge"}
     for name in Rates.__dataclass_fields__:
         slower = predicted_seconds(plan, facts, replace(RATES, **{name: 1e8}), threads=2)
-        if name in matter[method] or (name == "eigh" and plan.dense_stage):
+        is_finish = name == "eigh" and plan.dense_stage
+        if name in matter[method] | everywhere or is_finish:
             assert slower > usual, name
         else:
             assert slower == usual, name
+
+
+@pytest.mark.parametrize("method", ["exact", "sketch"])
+@pytest.mark.parametrize("layout", ["csr", "csc"])
+def test_predicted_seconds__of_sparse_sources_grow_with_checks_and_changes_of_layout(
+    method, layout
+):
+    X = scipy.sparse.random_array((300, 4000), density=0.01, format=layout, rng=0)
+    source = open_source(X, feature_axis=1, missing="error")
+    facts, plan = Facts.of(source), ss.plan(source, method)
+    usual = predicted_seconds(plan, facts, RATES, threads=2)
+    is_turned = (method == "exact") == (layout == "csr")
+    for name, matters in (("checks", True), ("relayout", is_turned)):
+        slower = predicted_seconds(plan, facts, replace(RATES, **{name: 1e6}), threads=2)
+        assert (slower > usual) == matters, name
 
 
 def test_predicted_seconds__count_the_decoding(tmp_path):
