@@ -37,7 +37,8 @@ HOMES = {
     "llvmlite": {"kernels/vector_code.py"},
     "zarr": {
         "sources/zarr_seam.py",
-        "sources/zarr_store.py",
+        "sources/zarr_array.py",
+        "sources/zarr_open.py",
         "sources/zarr_names.py",
         "storing/zarr_write.py",
         "storing/folder_store.py",

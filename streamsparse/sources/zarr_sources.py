@@ -16,7 +16,8 @@ from streamsparse.sources.digests import digest_of
 from streamsparse.sources.dtypes import block_dtype_of
 from streamsparse.sources.reading import within_deadline
 from streamsparse.sources.structure import CHECK_BYTES, check_indptr, check_indptr_ends
-from streamsparse.sources.zarr_store import StoredArray, StoredGroup, open_node
+from streamsparse.sources.zarr_array import StoredArray
+from streamsparse.sources.zarr_open import StoredGroup, open_node
 from streamsparse.sources.zarr_vector import ZarrVector
 
 ENCODINGS = ("csc_matrix", "csr_matrix")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from streamsparse.arrays import Array
-from streamsparse.sources.zarr_store import StoredArray
+from streamsparse.sources.zarr_array import StoredArray
 
 # Chunks kept: blocks are read in order, so a chunk is shared by neighbours only.
 _SLOTS = 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamsparse.errors import CorruptChunkError, MissingChunkError, StoreError
 from streamsparse.sources import reading, zarr_files
-from streamsparse.sources.zarr_store import open_node
+from streamsparse.sources.zarr_open import open_node
 
 SHAPE, CHUNKS = (11, 23), (4, 6)
 FORMATS = {
