@@ -21,7 +21,7 @@ from streamsparse.errors import (
     StoreError,
     UnsupportedInputError,
 )
-from streamsparse.sources import zarr_store
+from streamsparse.sources import zarr_array
 from streamsparse.sources.open import open_source
 
 FULL = {"write_empty_chunks": True}
@@ -83,7 +83,7 @@ def test_zarr_source__any_chunk_grid_gives_the_same_array(
         options["shards"] = tuple(c * k for c, k in zip(chunk, per_shard, strict=True))
     array = written(MemoryStore(), values, **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zarr_store, "_REQUEST_BYTES", request_bytes)
+        patch.setattr(zarr_array, "_REQUEST_BYTES", request_bytes)
         source = opened(array, feature_axis)
         X = values if feature_axis == 1 else values.T
         unit_bytes = min(source.unit[0], X.shape[0]) * min(source.unit[1], X.shape[1]) * 4
