@@ -4,7 +4,7 @@ Each method reduces n x d and n x 3 d, certificate included. The difference is w
 cost: seconds per GiB of X, without what does not depend on d (the dense stage). ``rate`` is that of
 a sketch of 4,096 columns, ``baseline_rate`` that of the exact answer.
 
-    python scripts/benchmarks/bench_crossover.py --plot crossover.svg
+    python scripts/benchmarks/bench_crossover.py --plot crossover.png
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def draw(rows: list[dict[str, Any]], path: str) -> None:
         )
     axes.set_title(f"{rows[0]['processors']} x {rows[0]['cpu']}, certificate included")
     axes.legend()
-    figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None, dpi=150)
+    figure.savefig(path, dpi=150)
 
 
 def crossing_of(n: np.ndarray, ratio: np.ndarray) -> float | None:

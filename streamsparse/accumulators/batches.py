@@ -34,11 +34,6 @@ class Job:
     out: Array
     at: int
 
-    @property
-    def cells(self) -> int:
-        """Of one product."""
-        return (self.left[1] - self.left[0]) * (self.right[1] - self.right[0])
-
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
