@@ -63,10 +63,13 @@ class RowsAccumulator(Additive):
         self.rows = rows
         self.sample = sample
         self.held = held
-        # Of a tile there are the sampled rows, and where there are few rows all products with them.
+        # Of a tile there are the sampled rows; where there are few rows also a copy of all of it
+        # and its products with the sampled ones.
         self._has_few_rows = rows <= FEW_ROWS and held is None
         self._is_whole = self._has_few_rows and np.array_equal(sample, np.arange(rows))
-        cells = sample.size * (TILE_WIDTH + (rows if self._has_few_rows else 0))
+        cells = sample.size * TILE_WIDTH
+        if self._has_few_rows:
+            cells += rows * (TILE_WIDTH + sample.size)
         bytes_each = cells * product_dtype(block_dtype).itemsize
         self._stack = TileStack(rows=rows, block_dtype=block_dtype, bytes_each=bytes_each)
 

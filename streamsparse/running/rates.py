@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from dataclasses import asdict, dataclass, fields
@@ -92,7 +93,9 @@ def load_rates() -> Rates | None:
         kept = json.loads(rates_path().read_text(encoding="utf-8"))
         if kept["machine"] != machine_name():
             return None
-        return Rates(**{field.name: float(kept["rates"][field.name]) for field in fields(Rates)})
+        rates = {field.name: float(kept["rates"][field.name]) for field in fields(Rates)}
+        # Times are quotients of them.
+        return Rates(**rates) if all(0 < rate < math.inf for rate in rates.values()) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -1,5 +1,9 @@
 """Many tiles of few rows in one call: the bits of one tile after the other."""
 
+import threading
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,9 +12,10 @@ from hypothesis import strategies as st
 import strategies
 from drivers import accumulate, block_dtype, serial
 from streamsparse.accumulators import batches, gram, rows
+from streamsparse.accumulators.base import DensePiece
 from streamsparse.accumulators.gram import GramAccumulator
 from streamsparse.accumulators.rows import RowsAccumulator
-from streamsparse.accumulators.tiles import TILE_WIDTH, Tile, as_factor
+from streamsparse.accumulators.tiles import STACK_BYTES, TILE_WIDTH, Tile, as_factor
 from streamsparse.running.threads import worker_threads
 
 D = 21 * TILE_WIDTH + 100
@@ -75,6 +80,44 @@ def test_add_batches__takes_tiles_from_anywhere_in_any_number(rows_count):
     whole = (0, rows_count)
     batches.add_batches(tiles, [batches.Job(whole, whole, out, 0)], serial)
     assert (out == 11 * 256 * 4 + 256 * 9 + 16 * 9).all()
+
+
+@pytest.mark.parametrize("count", [1, 10, 255, 256])
+@pytest.mark.parametrize("kind", ["rows", "gram"])
+def test_accumulators__of_few_rows_make_no_more_at_once_than_a_stack_takes(
+    monkeypatch, kind, count
+):
+    # However many threads there are: each waits with its copies until all have theirs.
+    barrier, factors = [], batches._factors
+
+    def all_at_once(task, number):
+        barrier[:] = [threading.Barrier(number)]
+        with ThreadPoolExecutor(number) as pool:
+            list(pool.map(task, range(number)))
+
+    def factors_of(run):
+        made = factors(run)
+        barrier[0].wait()
+        return made
+
+    monkeypatch.setattr(batches, "_factors", factors_of)
+    # 8-bit tiles are copied as float32: 256 KiB each, of which 128 pass by.
+    X = np.ones((256, 128 * TILE_WIDTH), np.int8)
+    made = (
+        RowsAccumulator(rows=256, sample=np.arange(count), held=None, block_dtype=X.dtype)
+        if kind == "rows"
+        else GramAccumulator(rows=256, block_dtype=X.dtype)
+    )
+    piece, state = DensePiece((0, 256), (0, X.shape[1]), X, 0), made.start()
+    made.update(state, piece, all_at_once)
+    tracemalloc.start()
+    try:
+        made.update(state, piece, all_at_once)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Beside it: threads, tiles and jobs, less than a tile of 256 KiB.
+    assert peak <= STACK_BYTES + (1 << 18)
 
 
 def test_batches__copy_nothing_that_is_safe():

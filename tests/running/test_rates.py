@@ -42,6 +42,13 @@ def test_rates__that_cannot_be_read_are_none(text):
     assert load_rates() is None
 
 
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
+def test_rates__that_no_machine_has_are_none(bad):
+    assert save_rates(replace(RATES, norms=bad))
+    assert load_rates() is None
+    assert ss.plan(np.ones((300, 4000)), "exact").seconds > 0
+
+
 def test_rates__that_cannot_be_kept_are_not(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
