@@ -37,7 +37,7 @@ from streamsparse.running.threads import available_threads, worker_threads
 from streamsparse.sketching.run_hash import SparseSign
 from streamsparse.sources.base import SparseBlock
 from streamsparse.sources.buffers import reused_buffers
-from streamsparse.sources.dtypes import as_block_dtype
+from streamsparse.sources.dtypes import as_block_dtype, copy_values
 
 SEED = 7
 DENSITY = 0.003
@@ -75,6 +75,7 @@ def main() -> None:
     with worker_threads(available_threads()) as each:
         bench_dense(report, sizes, read, each)
         bench_narrow(report, sizes, each)
+        bench_widening(report, sizes)
         bench_rivals(report, sizes, each)
         bench_sparse(report, sizes, sizes.n, each)
         bench_sparse(report, sizes, sizes.tall_n, each)
@@ -177,6 +178,26 @@ def bench_narrow(report: Report, sizes: Sizes, each: Each) -> None:
             rate=(sizes.n * d / ours.best / 1e9, "Ge/s"),
             baseline=("float32", sizes.n * d / float32.best / 1e9),
         )
+
+
+def bench_widening(report: Report, sizes: Sizes) -> None:
+    """Measure float16 made float32, as where a chunk is decoded, against numpy: one thread."""
+    name = "widen float16"
+    if not report.wants(name):
+        return
+    d = sizes.data_bytes // (16 * sizes.n)
+    halves = rounded_normals((sizes.n, d), SEED).astype(np.float16)
+    out = np.zeros(halves.shape, np.float32)
+    ours, theirs = time_in_turns(
+        [partial(copy_values, halves, out), partial(np.copyto, out, halves)], REPEATS
+    )
+    report.add(
+        name,
+        {"n": sizes.n, "d": d},
+        timing=ours,
+        rate=(halves.size / ours.best / 1e9, "Ge/s"),
+        baseline=("numpy", halves.size / theirs.best / 1e9),
+    )
 
 
 def bench_rivals(report: Report, sizes: Sizes, each: Each) -> None:
