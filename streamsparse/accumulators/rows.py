@@ -63,11 +63,11 @@ class RowsAccumulator(Additive):
         self.rows = rows
         self.sample = sample
         self.held = held
-        # Of a tile there are the sampled rows; where there are few rows also a copy of all of it
-        # and its products with the sampled ones.
+        # Of a tile there are the sampled rows, if not all; where there are few rows also a copy of
+        # all of it and its products with the sampled ones.
         self._has_few_rows = rows <= FEW_ROWS and held is None
         self._is_whole = self._has_few_rows and np.array_equal(sample, np.arange(rows))
-        cells = sample.size * TILE_WIDTH
+        cells = 0 if self._is_whole else sample.size * TILE_WIDTH
         if self._has_few_rows:
             cells += rows * (TILE_WIDTH + sample.size)
         bytes_each = cells * product_dtype(block_dtype).itemsize
