@@ -242,6 +242,8 @@ class _ColumnReducer(_Mapped):
 
     def _keep(self, result: Result, X: Any) -> None:
         super()._keep(result, X)
+        assert result.columns is not None
+        assert result.weights is not None
         self.indices_, self.weights_ = result.columns, result.weights
 
     def get_support(self, indices: bool = False) -> Array:
@@ -435,8 +437,8 @@ class GramReducer(ClassNamePrefixFeaturesOutMixin, _Reducer):  # type: ignore[mi
             )
             products = np.asarray(pair.Q @ pair.K.T)
         else:
-            products = X.astype(np.float64) @ self.X_fit_.T.astype(np.float64)
-            products = products.toarray() if scipy.sparse.issparse(products) else products
+            found: Any = X.astype(np.float64) @ self.X_fit_.T.astype(np.float64)
+            products = found.toarray() if hasattr(found, "toarray") else found
         # The rows y with Y y closest to the products.
         return np.asarray(np.linalg.lstsq(self.Y_, products.T)[0].T)
 
@@ -451,6 +453,5 @@ def _as_scikit_learn_has_it(Y: Any, X: Any, checked: Any) -> Any:
     """Return Y in the precision of X, and sparse as X was: an array or a matrix."""
     if not _is_streamed(checked) and checked.dtype == np.float32:
         Y = Y.astype(np.float32)
-    if scipy.sparse.issparse(Y) and not isinstance(X, scipy.sparse.sparray):
-        return scipy.sparse.csr_matrix(Y)
-    return Y
+    is_array = isinstance(X, scipy.sparse.sparray) or not scipy.sparse.issparse(Y)
+    return Y if is_array else scipy.sparse.csr_matrix(Y)

@@ -14,12 +14,16 @@ from streamsparse.errors import SourceNotFoundError, UnsupportedInputError
 from streamsparse.sources.array import ArraySource
 from streamsparse.sources.base import Source
 from streamsparse.sources.npy import NpySource, has_npy_suffix
+from streamsparse.sources.safetensors import SUFFIX, SafetensorsSource
+from streamsparse.sources.shards import ShardsSource, shard_paths
 from streamsparse.sources.sparse import SparseSource
 
 _ACCEPTED = (
     "a NumPy array, a scipy.sparse matrix or array, a dask array of either, a zarr array, group or "
-    "store, or a path or URL of a .npy file or of zarr"
+    "store, or a path of a .npy or .safetensors file, or a path or URL of zarr"
 )
+
+_ZARR_DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
 
 
 def open_source(obj: Any, *, feature_axis: int, missing: str) -> Source:
@@ -61,11 +65,25 @@ def open_source(obj: Any, *, feature_axis: int, missing: str) -> Source:
 
 def _open_path(path: str, *, feature_axis: int, missing: str) -> Source:
     is_local = "://" not in path
+    file, separator, member = path.rpartition(f"{SUFFIX}:")
+    if separator:
+        return SafetensorsSource(file + SUFFIX, member, feature_axis=feature_axis)
     if is_local and not os.path.exists(path):
         raise SourceNotFoundError(f"there is nothing at {path}")
+    if path.endswith(SUFFIX):
+        return SafetensorsSource(path, None, feature_axis=feature_axis)
     if is_local and has_npy_suffix(path) and not Path(path).is_dir():
         return NpySource(path, feature_axis=feature_axis)
+    if is_local and _has_shards(Path(path)):
+        return ShardsSource(path, feature_axis=feature_axis)
     return _open_zarr(path, feature_axis=feature_axis, missing=missing)
+
+
+def _has_shards(path: Path) -> bool:
+    """Return whether a folder holds ``.npy`` files, and nothing that says it is zarr's."""
+    if not path.is_dir() or any((path / name).exists() for name in _ZARR_DOCUMENTS):
+        return False
+    return bool(shard_paths(path))
 
 
 def _open_dask(array: Any, *, feature_axis: int) -> Source:

@@ -12,7 +12,7 @@ from streamsparse.errors import (
     StoreError,
     UnsupportedInputError,
 )
-from streamsparse.sources import npy
+from streamsparse.sources import flat
 from streamsparse.sources.open import open_source
 
 
@@ -35,7 +35,7 @@ def test_npy_source__blocks_equal_the_array(check, matrix, tmp_path, dtype, orde
 def test_npy_source__float16_wider_than_its_buffer_is_read_in_parts(
     check, matrix, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(npy, "_WIDEN_BYTES", 64)
+    monkeypatch.setattr(flat, "PART_BYTES", 64)
     values = matrix("f2")
     np.save(tmp_path / "x.npy", values)
     check(opened(tmp_path / "x.npy"), values, budgets=(10**6,))
