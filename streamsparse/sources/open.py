@@ -13,6 +13,7 @@ from streamsparse.checks import check_choice, check_count
 from streamsparse.errors import SourceNotFoundError, UnsupportedInputError
 from streamsparse.sources.array import ArraySource
 from streamsparse.sources.base import Source
+from streamsparse.sources.hdf5 import open_hdf5, split_member
 from streamsparse.sources.npy import NpySource, has_npy_suffix
 from streamsparse.sources.safetensors import SUFFIX, SafetensorsSource
 from streamsparse.sources.shards import ShardsSource, shard_paths
@@ -56,6 +57,9 @@ def open_source(obj: Any, *, feature_axis: int, missing: str) -> Source:
         return _open_path(os.fspath(obj), feature_axis=feature_axis, missing=missing)
     # A store may come from another package that subclasses zarr's.
     packages = {base.__module__.partition(".")[0] for base in type(obj).__mro__}
+    if "h5py" in packages:
+        # Opened again, by its file: other processes must be able to.
+        return open_hdf5(obj.file.filename, obj.name, feature_axis=feature_axis, missing=missing)
     if "dask" in packages and hasattr(obj, "chunks"):
         return _open_dask(obj, feature_axis=feature_axis)
     if "zarr" in packages:
@@ -68,6 +72,9 @@ def _open_path(path: str, *, feature_axis: int, missing: str) -> Source:
     file, separator, member = path.rpartition(f"{SUFFIX}:")
     if separator:
         return SafetensorsSource(file + SUFFIX, member, feature_axis=feature_axis)
+    hdf5 = split_member(path)
+    if is_local and hdf5 is not None:
+        return open_hdf5(*hdf5, feature_axis=feature_axis, missing=missing)
     if is_local and not os.path.exists(path):
         raise SourceNotFoundError(f"there is nothing at {path}")
     if path.endswith(SUFFIX):

@@ -1,0 +1,343 @@
+"""Datasets of HDF5 files, and AnnData's sparse groups in them; h5py is imported when one is met."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from streamsparse.arrays import Array, Interval
+from streamsparse.errors import (
+    BadStructureError,
+    CorruptChunkError,
+    MissingChunkError,
+    SourceNotFoundError,
+    StoreError,
+    StreamSparseError,
+    UnsupportedInputError,
+)
+from streamsparse.sources.base import DenseBlock, check_shape
+from streamsparse.sources.buffers import empty_block
+from streamsparse.sources.compressed import CompressedSource
+from streamsparse.sources.dense import DenseSource
+from streamsparse.sources.digests import digest_of
+from streamsparse.sources.dtypes import block_dtype_of
+from streamsparse.sources.reading import attempt, within_deadline
+from streamsparse.sources.structure import CHECK_BYTES, check_indptr, check_indptr_ends
+
+T = TypeVar("T")
+
+SUFFIXES = (".h5", ".hdf5", ".h5ad", ".he5")
+_ENCODINGS = ("csc_matrix", "csr_matrix")
+_MEMBERS = ("data", "indices", "indptr")
+# Segments shorter than a page cost a page anyway; where there are no chunks.
+_PAGE_BYTES = 4096
+# What HDF5 holds of the chunks of one dataset, and one chunk on its way.
+_CACHE_BYTES = 1 << 20
+_WINDOW = 1 << 18
+
+
+def open_hdf5(
+    path: str, member: str | None, *, feature_axis: int, missing: str
+) -> Hdf5Source | Hdf5SparseSource:
+    """Open a dataset, or a group in AnnData's ``csr_matrix`` or ``csc_matrix`` encoding.
+
+    Parameters
+    ----------
+    path : the file.
+    member : of the dataset or group; None where the file has just one dataset of two dimensions,
+        or an ``X``.
+    feature_axis : axis of the stored matrix along which the d columns of X lie.
+    missing : "error" or "fill", for chunks that were never written.
+
+    Raises
+    ------
+    UnsupportedInputError : without h5py, for what is no HDF5 file, and for a member that is not
+        there or whose values lie in other files.
+    SourceNotFoundError, BadStructureError, StoreError
+    """
+
+    def action() -> Hdf5Source | Hdf5SparseSource:
+        file = _File(path)
+        node = file.node(_chosen(file, member))
+        if hasattr(node, "keys"):
+            return Hdf5SparseSource(file, node, feature_axis=feature_axis, missing=missing)
+        return Hdf5Source(file, node, feature_axis=feature_axis, missing=missing)
+
+    return within_deadline(f"opening {path}", action)
+
+
+class _File:
+    """A file that each process opens for itself, when it first reads."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._opened: Any = None
+
+    @property
+    def handle(self) -> Any:
+        """The open file."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = attempt(f"opening {self.path}", self._open)
+            return self._opened
+
+    def _open(self) -> Any:
+        if not Path(self.path).exists():
+            raise SourceNotFoundError(f"there is nothing at {self.path}")
+        try:
+            import h5py  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise UnsupportedInputError(
+                f"{self.path} is an HDF5 file, which needs h5py: pip install 'streamsparse[io]'"
+            ) from error
+        if not h5py.is_hdf5(self.path):
+            raise UnsupportedInputError(f"{self.path} is not an HDF5 file")
+        return h5py.File(self.path, "r")
+
+    def node(self, member: str) -> Any:
+        """Return a dataset or group.
+
+        Raises
+        ------
+        UnsupportedInputError : if there is none of that name.
+        """
+        try:
+            return self.handle[member]
+        except KeyError as error:
+            listed = ", ".join(sorted(self.handle)[:8])
+            raise UnsupportedInputError(
+                f"{self.path} has no {member!r}; at its top are {listed or 'none'}"
+            ) from error
+
+    def fingerprint(self) -> tuple[int, int]:
+        """Return size and time of modification."""
+        doing = f"reading the state of {self.path}"
+        state = within_deadline(doing, lambda: attempt(doing, Path(self.path).stat))
+        return state.st_size, state.st_mtime_ns
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Neither a lock nor an open file means anything in another process.
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]
+
+
+def _chosen(file: _File, member: str | None) -> str:
+    if member:
+        return member
+    if "X" in file.handle:
+        return "X"
+    found: list[str] = []
+
+    def visit(name: str, node: Any) -> None:
+        if len(getattr(node, "shape", None) or ()) == 2:
+            found.append(name)
+
+    file.handle.visititems(visit)
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+    raise UnsupportedInputError(
+        f"{file.path} has {len(found)} datasets of two dimensions; name one as {file.path}:NAME "
+        f"({listed or 'there is none'})"
+    )
+
+
+class _Dataset:
+    """One dataset, read by slices, its errors ours."""
+
+    def __init__(self, file: _File, node: Any, *, missing: str) -> None:
+        self._file, self._member = file, str(node.name)
+        self.name = f"{file.path}:{self._member}"
+        if node.external or node.is_virtual:
+            raise UnsupportedInputError(
+                f"{self.name} lies in other files; give those, or copy it into one"
+            )
+        self.shape, self.dtype = tuple(node.shape or ()), node.dtype
+        block_dtype_of(self.dtype, self.name)
+        self.chunk = node.chunks
+        self.codec = "gzip" if node.compression else ""
+        self.integrity = "checksummed" if node.fletcher32 else "structural"
+        self.stored_bytes = int(node.id.get_storage_size()) or int(node.nbytes)
+        self._missing = missing
+        chunk_bytes = math.prod(self.chunk or ()) * self.dtype.itemsize
+        self.overhead_bytes = _CACHE_BYTES + 2 * chunk_bytes
+
+    def verify(self) -> None:
+        """Compare the chunks that should be there with those that are.
+
+        Raises
+        ------
+        MissingChunkError : where some were never written.
+        """
+        if self._missing == "fill" or 0 in self.shape:
+            return
+        node = self._file.node(self._member)
+        if self.chunk is None:
+            there, expected = int(node.id.get_storage_size() > 0), 1
+        else:
+            there = int(node.id.get_num_chunks())
+            expected = math.prod(-(-n // c) for n, c in zip(self.shape, self.chunk, strict=True))
+        if there < expected:
+            raise MissingChunkError(
+                f"{expected - there:,} of {expected:,} chunks of {self.name} were never written; "
+                f'write them, or pass missing="fill" (--missing fill) to read them as they are '
+                f"filled"
+            )
+
+    def read_into(self, region: tuple[slice, ...], out: Array) -> None:
+        """Fill ``out`` with a region, converted to its dtype."""
+        target = out.view(np.bool_) if self.dtype == np.bool_ else out
+        self._guarded(lambda node: node.read_direct(target, region))
+
+    def read(self, start: int, stop: int) -> Array:
+        """Return a range of a one-dimensional dataset in native byte order."""
+        out = np.empty(stop - start, self.dtype.newbyteorder("="))
+        if stop > start:
+            self._guarded(lambda node: node.read_direct(out, np.s_[start:stop]))
+        return out
+
+    def _guarded(self, action: Callable[[Any], T]) -> T:
+        def read() -> T:
+            try:
+                return action(self._file.node(self._member))
+            except OSError as error:
+                # What the system refuses has a number; what HDF5 cannot decode has none.
+                if "errno" in str(error):
+                    raise
+                raise CorruptChunkError(f"{self.name} cannot be read: {error}") from error
+
+        try:
+            return attempt(f"reading {self.name}", read)
+        except (StreamSparseError, MemoryError):
+            raise
+        except Exception as error:
+            raise StoreError(f"{self.name} cannot be read: {error}") from error
+
+
+class Hdf5Source(DenseSource):
+    """A two-dimensional dataset; its unit is a chunk."""
+
+    is_stored = True
+
+    def __init__(self, file: _File, node: Any, *, feature_axis: int, missing: str) -> None:
+        self._file = file
+        self._stored = _Dataset(file, node, missing=missing)
+        self.name, self.dtype = self._stored.name, self._stored.dtype
+        self.block_dtype = block_dtype_of(self.dtype, self.name)
+        rows, columns = check_shape(self._stored.shape, self.name)
+        self._is_transposed = feature_axis == 0
+        self.shape = (columns, rows) if self._is_transposed else (rows, columns)
+        height, width = self._stored.chunk or (1, -(-_PAGE_BYTES // self.dtype.itemsize))
+        self.unit = (width, height) if self._is_transposed else (height, width)
+        self.stored_bytes = self._stored.stored_bytes
+        self.read_overhead_bytes = self._stored.overhead_bytes
+        self.integrity, self.codec = self._stored.integrity, self._stored.codec
+
+    def verify(self) -> None:
+        """Compare the chunks that should be there with those that are."""
+        self._stored.verify()
+
+    def fingerprint(self) -> str:
+        """Return a digest of the shape, and of size and time of the file."""
+        return digest_of(self.name, self.shape, self._is_transposed, self._file.fingerprint())
+
+    def read(self, rows: Interval, columns: Interval) -> DenseBlock:
+        """Read one block into fresh memory, C-contiguous or its transpose."""
+        region = (columns, rows) if self._is_transposed else (rows, columns)
+        shape = tuple(stop - start for start, stop in region)
+        out = empty_block(shape, self.block_dtype)
+        self._stored.read_into(tuple(slice(*interval) for interval in region), out)
+        return DenseBlock(rows, columns, out.T if self._is_transposed else out)
+
+
+class Hdf5SparseSource(CompressedSource):
+    """A group in AnnData's encoding: ``data``, ``indices``, ``indptr`` and the shape."""
+
+    is_stored = True
+
+    def __init__(self, file: _File, group: Any, *, feature_axis: int, missing: str) -> None:
+        self.name = f"{file.path}:{group.name}"
+        self._file, self._feature_axis = file, feature_axis
+        encoding = group.attrs.get("encoding-type")
+        if encoding not in _ENCODINGS or any(key not in group for key in _MEMBERS):
+            listed = ", ".join(sorted(group)[:8]) or "nothing"
+            raise UnsupportedInputError(
+                f"{self.name} is a group with encoding-type {encoding!r}, not 'csr_matrix' or "
+                f"'csc_matrix'; name the dataset inside it that is meant (it holds {listed})"
+            )
+        self._data, self._indices, self._indptr = (
+            _Dataset(file, group[key], missing=missing) for key in _MEMBERS
+        )
+        stored_shape = check_shape(tuple(int(k) for k in group.attrs["shape"]), self.name)
+        nnz = self._data.shape[0]
+        self._describe(
+            stored_shape=stored_shape,
+            feature_axis=feature_axis,
+            stored_by_rows=encoding == "csr_matrix",
+            data_dtype=self._data.dtype,
+            index_dtype=self._indices.dtype,
+            nnz=nnz,
+            is_ours=True,
+        )
+        self._majors = stored_shape[0] if encoding == "csr_matrix" else stored_shape[1]
+        for array, length in (
+            (self._data, nnz),
+            (self._indices, nnz),
+            (self._indptr, self._majors + 1),
+        ):
+            if array.shape != (length,):
+                raise BadStructureError(
+                    f"{array.name} has shape {array.shape}; it must have ({length},)"
+                )
+        arrays = (self._data, self._indices, self._indptr)
+        self.stored_bytes = sum(array.stored_bytes for array in arrays)
+        self.read_overhead_bytes = (
+            max(array.overhead_bytes for array in arrays) + 3 * 8 * _WINDOW + CHECK_BYTES
+        )
+        is_checksummed = all(array.integrity == "checksummed" for array in arrays)
+        self.integrity = "checksummed" if is_checksummed else "structural"
+        self.codec = self._data.codec
+        first, last = (int(self._indptr.read(at, at + 1)[0]) for at in (0, self._majors))
+        check_indptr_ends(first, last, name=self.name, nnz=nnz)
+
+    def verify(self) -> None:
+        """Compare the chunks of all three arrays with those that are there."""
+        for array in (self._data, self._indices, self._indptr):
+            array.verify()
+
+    def fingerprint(self) -> str:
+        """Return a digest of the shape, and of size and time of the file."""
+        return digest_of(self.name, self.shape, self._feature_axis, self._file.fingerprint())
+
+    def _pointers(self, start: int, stop: int) -> Array:
+        raw = within_deadline(
+            f"reading {self._indptr.name}", lambda: self._indptr.read(start, stop + 1)
+        )
+        nnz = self._data.shape[0]
+        return check_indptr(raw, name=self.name, by_rows=self.by_rows, first=start, nnz=nnz)
+
+    def _window(self, start: int) -> int:
+        return (start // _WINDOW + 1) * _WINDOW
+
+    def _entries(self, start: int, stop: int) -> tuple[Array, Array]:
+        return self._indices.read(start, stop), self._data.read(start, stop)
+
+
+def split_member(path: str) -> tuple[str, str | None] | None:
+    """Return (file, member or None) for a path of an HDF5 file, with or without a member."""
+    for suffix in SUFFIXES:
+        file, separator, member = path.partition(f"{suffix}:")
+        if separator:
+            return file + suffix, member
+        if path.lower().endswith(suffix) and not os.path.isdir(path):
+            return path, None
+    return None
