@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         UnsupportedInputError,
     )
     from streamsparse.methods.base import CurvePoint
-    from streamsparse.result import Result
+    from streamsparse.results.result import Result
     from streamsparse.running.plan import Plan
 
 # Where each public name is defined.
@@ -74,7 +74,7 @@ _HOMES = {
     "StreamSparseWarning": "streamsparse.errors",
     "UnsupportedInputError": "streamsparse.errors",
     "CurvePoint": "streamsparse.methods.base",
-    "Result": "streamsparse.result",
+    "Result": "streamsparse.results.result",
     "Plan": "streamsparse.running.plan",
 }
 

@@ -29,7 +29,7 @@ from streamsparse.api.access import open_source
 from streamsparse.api.pair import sparsify_pair
 from streamsparse.api.reduce import sparsify
 from streamsparse.arrays import Array
-from streamsparse.result import Result
+from streamsparse.results.result import Result
 
 try:
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin

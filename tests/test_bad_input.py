@@ -118,7 +118,7 @@ def test_sparsify__leaves_nothing_behind_when_interrupted(tmp_path, monkeypatch,
         raise error
 
     monkeypatch.setattr("streamsparse.methods.measuring.measure_exactly", interrupted)
-    monkeypatch.setattr("streamsparse.api.running.results.finish_writing", interrupted)
+    monkeypatch.setattr("streamsparse.api.running.write_rest", interrupted)
     with pytest.raises(error):
         ss.sparsify(np.ones((5, 50)), "sketch", m=8, out=tmp_path / "y.zarr")
     assert state_of(tmp_path) == {}

@@ -8,7 +8,7 @@ from typing import Any
 from streamsparse.api.arguments import check_feature_axis
 from streamsparse.errors import ParameterError
 from streamsparse.methods.base import Start
-from streamsparse.result import Result, from_stored
+from streamsparse.results.result import Result
 from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source as open_any_source
 from streamsparse.sources.stacked import StackedSource
@@ -85,7 +85,7 @@ def load(path: str | Path) -> Result:
     -----
     No pass over X. Memory: the projection, if the result has one.
     """
-    return from_stored(open_stored(Path(path)))
+    return Result.from_stored(open_stored(Path(path)))
 
 
 def open_start(start: Result | str | Path | None, source: Source | None) -> Start | None:

@@ -14,7 +14,7 @@ from streamsparse.checks import MAX_SEED, check_choice, check_count, check_open_
 from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.base import Request
 from streamsparse.methods.products import dense_rows, is_sparse
-from streamsparse.result import Result
+from streamsparse.results.result import Result
 from streamsparse.units import parse_memory
 
 METHODS = ("auto", "sketch", "sample", "select", "exact")

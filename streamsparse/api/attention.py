@@ -16,7 +16,7 @@ from streamsparse.methods.base import Job
 from streamsparse.methods.certify import plan_check
 from streamsparse.methods.exact import gram_pass
 from streamsparse.methods.run import with_planned_layout
-from streamsparse.result import Result
+from streamsparse.results.result import Result
 from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution
 from streamsparse.running.progress import show_progress

@@ -26,7 +26,7 @@ from streamsparse.methods.certify import check_everything, check_rows, plan_chec
 from streamsparse.methods.measuring import scope_of
 from streamsparse.methods.products import memory_of, squared_row_norms
 from streamsparse.methods.run import with_planned_layout
-from streamsparse.result import Result
+from streamsparse.results.result import Result
 from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution, Workers
 from streamsparse.running.memory import PeakMemory

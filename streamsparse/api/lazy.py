@@ -13,7 +13,7 @@ from streamsparse.errors import ParameterError, SourceChangedError
 from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job, Request
 from streamsparse.methods.run import next_scan, run_plan
-from streamsparse.result import Result
+from streamsparse.results.result import Result
 from streamsparse.running.facts import Facts
 from streamsparse.running.feeds import feed_of
 from streamsparse.running.graph import BandGraph, Lazy, constant, key_of, task

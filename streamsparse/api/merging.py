@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from streamsparse import result as results
 from streamsparse.api.identity import Identity
 from streamsparse.api.outcome import warn_if_missed
 from streamsparse.api.part_set import Part, PartSet, first_pass_at
 from streamsparse.api.running import Destination, Made, Run, check_out_of, warn_if_known_by_name
 from streamsparse.api.summing import Wanted, join_parts, passes_of
 from streamsparse.errors import ParameterError, SourceNotFoundError
-from streamsparse.result import Result
+from streamsparse.results.result import Result
+from streamsparse.results.saved import path_of
 from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source
 
@@ -42,7 +42,7 @@ def merge_parts(
     parts.refuse_other(identity)
     parts.heed_kernels()
     warn_if_known_by_name(source, stacklevel=4)
-    source_path = results.path_of(X, source)
+    source_path = path_of(X, source)
     if parts.scan + 1 < parts.plan.scans:
         return _join(source, parts, destination, source_path, progress=progress)
     before = _first_pass(parts, after)

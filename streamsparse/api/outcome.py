@@ -10,7 +10,7 @@ from streamsparse.errors import StreamSparseWarning
 from streamsparse.methods.base import Job, Reduction
 from streamsparse.methods.measuring import certified_error
 from streamsparse.methods.plans import ENTRY_TARGETS
-from streamsparse.result import Result
+from streamsparse.results.result import Result
 from streamsparse.running.memory import PeakMemory
 from streamsparse.units import format_bytes
 

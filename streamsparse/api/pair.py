@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from streamsparse import result as results
 from streamsparse.api.access import open_pair
 from streamsparse.api.arguments import check_policies, check_request
 from streamsparse.api.identity import Policies
 from streamsparse.api.running import check_destination, reduce_source
-from streamsparse.result import Result
+from streamsparse.results.result import Result
+from streamsparse.results.saved import path_of
 
 
 def sparsify_pair(
@@ -88,6 +88,6 @@ def sparsify_pair(
         request,
         destination=check_destination(out, overwrite=overwrite, resume=resume),
         policies=Policies(missing, nonfinite),
-        source_paths=[results.path_of(Q, source.above), results.path_of(K, source.below)],
+        source_paths=[path_of(Q, source.above), path_of(K, source.below)],
         progress=progress,
     )

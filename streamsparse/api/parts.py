@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from streamsparse import result as results
 from streamsparse.api.arguments import check_flag, check_policies, check_request
 from streamsparse.api.identity import Policies
 from streamsparse.api.merging import merge_parts
@@ -16,7 +15,8 @@ from streamsparse.api.running import check_destination
 from streamsparse.api.summing import Wanted, sum_part
 from streamsparse.checks import check_count, check_path
 from streamsparse.errors import ParameterError
-from streamsparse.result import Result
+from streamsparse.results.result import Result
+from streamsparse.results.saved import path_of
 from streamsparse.sources.open import open_source as open_any_source
 
 
@@ -104,7 +104,7 @@ def reduce_part(
         overwrite=check_flag("overwrite", overwrite),
         resume=check_flag("resume", resume),
         address=_address_of(X),
-        source_path=results.path_of(X, source),
+        source_path=path_of(X, source),
     )
     return sum_part(source, request, Policies(missing, nonfinite), wanted, progress=progress)
 

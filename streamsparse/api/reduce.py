@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from streamsparse import result as results
 from streamsparse.api.access import open_start
 from streamsparse.api.arguments import (
     check_flag,
@@ -17,7 +16,8 @@ from streamsparse.api.running import check_destination, reduce_source
 from streamsparse.api.workers import is_run_by_dask, seen_from_anywhere
 from streamsparse.errors import ParameterError
 from streamsparse.methods.auto import make_plan
-from streamsparse.result import Result
+from streamsparse.results.result import Result
+from streamsparse.results.saved import path_of
 from streamsparse.running.facts import Facts
 from streamsparse.running.plan import Plan
 from streamsparse.running.threads import available_threads
@@ -241,7 +241,7 @@ def sparsify(
         request,
         destination=destination,
         policies=policies,
-        source_paths=[results.path_of(X, source)],
+        source_paths=[path_of(X, source)],
         progress=progress,
         start=begun,
         on_workers=on_workers,

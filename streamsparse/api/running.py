@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from streamsparse import result as results
 from streamsparse.api.arguments import check_flag, check_out
 from streamsparse.api.identity import Identity, Policies
 from streamsparse.api.outcome import result_of, warn_if_missed
@@ -25,7 +24,8 @@ from streamsparse.errors import (
 from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job, Request, Start
 from streamsparse.methods.run import run_plan
-from streamsparse.result import Result
+from streamsparse.results.result import Result
+from streamsparse.results.saved import write_rest
 from streamsparse.running.checkpoint import PRECIOUS_SECONDS, Checkpoints
 from streamsparse.running.facts import Facts
 from streamsparse.running.interrupts import Interrupts
@@ -173,9 +173,7 @@ class Run:
                 with place.staged(overwrite=destination.overwrite) as temporary:
                     writer = ResultWriter(temporary)
                     result = self._reduce(writer, place.folder, checkpoints)
-                    results.finish_writing(
-                        writer, result, run=self._identity.key(resume=destination.resume)
-                    )
+                    write_rest(writer, result, run=self._identity.key(resume=destination.resume))
             except RunInterrupted as stop:
                 raise _resumable(stop, checkpoints, out) from None
             except StoreError as error:
@@ -189,7 +187,7 @@ class Run:
             # Y is there: what is left over is swept by the next run, if not now.
             with suppress(StoreError):
                 checkpoints.discard()
-        return results.with_stored(result, out)
+        return replace(result, Y=open_result(out).Y)
 
     def _reduce(
         self, output: ResultWriter | None, scratch: Path | None, checkpoints: Checkpoints | None
@@ -241,7 +239,7 @@ class Run:
         if stored.attributes.get("run") != self._identity.key(resume=True):
             return None
         warn_if_known_by_name(self._source, stacklevel=6)
-        return results.from_stored(stored)
+        return Result.from_stored(stored)
 
 
 def warn_if_known_by_name(source: Source, *, stacklevel: int) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from streamsparse.arrays import Array
 from streamsparse.checks import check_choice, check_path
 from streamsparse.dense.certificate import Certificate
-from streamsparse.errors import ParameterError, UnsupportedInputError
+from streamsparse.errors import ParameterError
 from streamsparse.methods.base import CurvePoint, GramState, Selection
 from streamsparse.methods.products import chunk_rows, is_sparse
 from streamsparse.methods.transform import map_rows, pick_columns, plan_columns, plan_row_map
+from streamsparse.results.saved import fields_of, path_of, write_rest
 from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution
 from streamsparse.running.plan import Plan
@@ -207,7 +208,12 @@ class Result:
                 step = chunk_rows(self.Y)
                 for start in range(0, self.Y.shape[0], step):
                     writer.write_rows(start, self.Y[start : start + step])
-            finish_writing(writer, self)
+            write_rest(writer, self)
+
+    @classmethod
+    def from_stored(cls, stored: StoredResult) -> Result:
+        """Return the result that a group holds."""
+        return cls(**fields_of(stored))
 
     def __repr__(self) -> str:
         """Return the lines of the certificate and of the selection; computes nothing."""
@@ -216,79 +222,3 @@ class Result:
         if self.selection is not None:
             lines.append(str(self.selection))
         return "\n".join(lines)
-
-
-def finish_writing(writer: ResultWriter, result: Result, *, run: str | None = None) -> None:
-    """Write everything but Y, the attributes last.
-
-    ``run`` says which run has made it, so that a run which died after the last step is known again.
-    """
-    projection = None if result.map is None else result.map.projection
-    for name, values in (
-        ("columns", result.columns),
-        ("weights", result.weights),
-        ("projection", projection),
-        ("gram", None if result.known is None else result.known.gram),
-        ("squared_norms", None if result.known is None else result.known.squared_norms),
-        ("digest", None if result.known is None else result.known.digest),
-    ):
-        if values is not None:
-            writer.write_array(name, values)
-    writer.finish(
-        {
-            "schema": SCHEMA,
-            "certificate": result.certificate.to_dict(),
-            "plan": result.plan.to_dict(),
-            "map": None if result.map is None else result.map.to_dict(),
-            "curve": [point.to_dict() for point in result.curve],
-            "column_names": result.column_names,
-            "selection": None if result.selection is None else result.selection.to_dict(),
-            "feature_digest": result.feature_digest,
-            "run": run,
-        }
-    )
-
-
-def from_stored(stored: StoredResult) -> Result:
-    """Return the result that a group holds."""
-    attributes = stored.attributes
-    if "transform_of" in attributes:
-        raise UnsupportedInputError(
-            "this group holds transformed rows, not a result with a certificate"
-        )
-    try:
-        row_map, selection = attributes["map"], attributes["selection"]
-        names = attributes["column_names"]
-        return Result(
-            Y=stored.Y,
-            certificate=Certificate.from_dict(attributes["certificate"]),
-            plan=Plan.from_dict(attributes["plan"]),
-            columns=stored.columns,
-            weights=stored.weights,
-            map=None if row_map is None else RowMap.from_dict(row_map, stored.projection),
-            curve=tuple(CurvePoint(**point) for point in attributes["curve"]),
-            column_names=None if names is None else tuple(names),
-            known=_known(stored),
-            selection=None if selection is None else Selection(**selection),
-            feature_digest=attributes["feature_digest"],
-        )
-    except (KeyError, TypeError) as error:
-        raise UnsupportedInputError(f"the attributes of the result lack {error}") from error
-
-
-def _known(stored: StoredResult) -> GramState | None:
-    if stored.gram is None or stored.squared_norms is None or stored.digest is None:
-        return None
-    return GramState(stored.gram, stored.squared_norms, stored.digest)
-
-
-def with_stored(result: Result, path: Path) -> Result:
-    """Return the result with Y as the array on disk."""
-    return replace(result, Y=open_stored(path).Y)
-
-
-def path_of(obj: Any, source: Source) -> Path | None:
-    """Return the local path that a source reads from, None if it is not a file."""
-    name = str(getattr(obj, "filename", source.name)).removeprefix("file://")
-    path = Path(name)
-    return path if path.is_absolute() or path.exists() else None

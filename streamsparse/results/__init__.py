@@ -1,0 +1,1 @@
+"""What a reduction returns, and how it is kept."""

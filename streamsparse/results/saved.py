@@ -1,0 +1,93 @@
+"""A result as a group on disk: its fields as arrays and attributes, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streamsparse.dense.certificate import Certificate
+from streamsparse.errors import UnsupportedInputError
+from streamsparse.methods.base import CurvePoint, GramState, Selection
+from streamsparse.running.plan import Plan
+from streamsparse.sketching.row_map import RowMap
+from streamsparse.sources.base import Source
+from streamsparse.storing.result_store import SCHEMA, ResultWriter, StoredResult
+
+if TYPE_CHECKING:
+    from streamsparse.results.result import Result
+
+
+def write_rest(writer: ResultWriter, result: Result, *, run: str | None = None) -> None:
+    """Write everything but Y, the attributes last.
+
+    ``run`` says which run has made it, so that a run which died after the last step is known again.
+    """
+    projection = None if result.map is None else result.map.projection
+    for name, values in (
+        ("columns", result.columns),
+        ("weights", result.weights),
+        ("projection", projection),
+        ("gram", None if result.known is None else result.known.gram),
+        ("squared_norms", None if result.known is None else result.known.squared_norms),
+        ("digest", None if result.known is None else result.known.digest),
+    ):
+        if values is not None:
+            writer.write_array(name, values)
+    writer.finish(
+        {
+            "schema": SCHEMA,
+            "certificate": result.certificate.to_dict(),
+            "plan": result.plan.to_dict(),
+            "map": None if result.map is None else result.map.to_dict(),
+            "curve": [point.to_dict() for point in result.curve],
+            "column_names": result.column_names,
+            "selection": None if result.selection is None else result.selection.to_dict(),
+            "feature_digest": result.feature_digest,
+            "run": run,
+        }
+    )
+
+
+def fields_of(stored: StoredResult) -> dict[str, Any]:
+    """Return the fields of the result that a group holds, by name.
+
+    Raises
+    ------
+    UnsupportedInputError : if the group holds something else, or lacks an attribute.
+    """
+    attributes = stored.attributes
+    if "transform_of" in attributes:
+        raise UnsupportedInputError(
+            "this group holds transformed rows, not a result with a certificate"
+        )
+    try:
+        row_map, selection = attributes["map"], attributes["selection"]
+        names = attributes["column_names"]
+        return {
+            "Y": stored.Y,
+            "certificate": Certificate.from_dict(attributes["certificate"]),
+            "plan": Plan.from_dict(attributes["plan"]),
+            "columns": stored.columns,
+            "weights": stored.weights,
+            "map": None if row_map is None else RowMap.from_dict(row_map, stored.projection),
+            "curve": tuple(CurvePoint(**point) for point in attributes["curve"]),
+            "column_names": None if names is None else tuple(names),
+            "known": _known(stored),
+            "selection": None if selection is None else Selection(**selection),
+            "feature_digest": attributes["feature_digest"],
+        }
+    except (KeyError, TypeError) as error:
+        raise UnsupportedInputError(f"the attributes of the result lack {error}") from error
+
+
+def _known(stored: StoredResult) -> GramState | None:
+    if stored.gram is None or stored.squared_norms is None or stored.digest is None:
+        return None
+    return GramState(stored.gram, stored.squared_norms, stored.digest)
+
+
+def path_of(obj: Any, source: Source) -> Path | None:
+    """Return the local path that a source reads from, None if it is not a file."""
+    name = str(getattr(obj, "filename", source.name)).removeprefix("file://")
+    path = Path(name)
+    return path if path.is_absolute() or path.exists() else None
