@@ -59,7 +59,7 @@ HOMES = {
     },
     "click": {"cli"},
     "sklearn": {"sklearn.py"},
-    "h5py": {"sources/hdf5.py"},
+    "h5py": {"sources/hdf5_file.py"},
     "tqdm": {"running/progress.py"},
     "threadpoolctl": {"running/threads.py", "cli/doctor.py"},
 }

@@ -1,24 +1,15 @@
-"""Datasets of HDF5 files, and AnnData's sparse groups in them; h5py is imported when one is met."""
+"""Datasets of HDF5 files, and AnnData's sparse groups in them."""
 
 from __future__ import annotations
 
-import math
 import os
-import threading
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from streamsparse.arrays import Array, Interval
 from streamsparse.errors import (
     BadStructureError,
-    CorruptChunkError,
-    MissingChunkError,
-    SourceNotFoundError,
-    StoreError,
-    StreamSparseError,
     UnsupportedInputError,
 )
 from streamsparse.sources.base import DenseBlock, check_shape
@@ -27,18 +18,15 @@ from streamsparse.sources.compressed import CompressedSource
 from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_of
 from streamsparse.sources.dtypes import block_dtype_of
-from streamsparse.sources.reading import attempt, within_deadline
+from streamsparse.sources.hdf5_file import Hdf5Dataset, Hdf5File
+from streamsparse.sources.reading import within_deadline
 from streamsparse.sources.structure import CHECK_BYTES, check_indptr, check_indptr_ends
-
-T = TypeVar("T")
 
 SUFFIXES = (".h5", ".hdf5", ".h5ad", ".he5")
 _ENCODINGS = ("csc_matrix", "csr_matrix")
 _MEMBERS = ("data", "indices", "indptr")
 # Segments shorter than a page cost a page anyway; where there are no chunks.
 _PAGE_BYTES = 4096
-# What HDF5 holds of the chunks of one dataset, and one chunk on its way.
-_CACHE_BYTES = 1 << 20
 _WINDOW = 1 << 18
 
 
@@ -63,7 +51,7 @@ def open_hdf5(
     """
 
     def action() -> Hdf5Source | Hdf5SparseSource:
-        file = _File(path)
+        file = Hdf5File(path)
         node = file.node(_chosen(file, member))
         if hasattr(node, "keys"):
             return Hdf5SparseSource(file, node, feature_axis=feature_axis, missing=missing)
@@ -72,65 +60,7 @@ def open_hdf5(
     return within_deadline(f"opening {path}", action)
 
 
-class _File:
-    """A file that each process opens for itself, when it first reads."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        self._opened: Any = None
-
-    @property
-    def handle(self) -> Any:
-        """The open file."""
-        with self._lock:
-            if self._opened is None:
-                self._opened = attempt(f"opening {self.path}", self._open)
-            return self._opened
-
-    def _open(self) -> Any:
-        if not Path(self.path).exists():
-            raise SourceNotFoundError(f"there is nothing at {self.path}")
-        try:
-            import h5py  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise UnsupportedInputError(
-                f"{self.path} is an HDF5 file, which needs h5py: pip install 'streamsparse[io]'"
-            ) from error
-        if not h5py.is_hdf5(self.path):
-            raise UnsupportedInputError(f"{self.path} is not an HDF5 file")
-        return h5py.File(self.path, "r")
-
-    def node(self, member: str) -> Any:
-        """Return a dataset or group.
-
-        Raises
-        ------
-        UnsupportedInputError : if there is none of that name.
-        """
-        try:
-            return self.handle[member]
-        except KeyError as error:
-            listed = ", ".join(sorted(self.handle)[:8])
-            raise UnsupportedInputError(
-                f"{self.path} has no {member!r}; at its top are {listed or 'none'}"
-            ) from error
-
-    def fingerprint(self) -> tuple[int, int]:
-        """Return size and time of modification."""
-        doing = f"reading the state of {self.path}"
-        state = within_deadline(doing, lambda: attempt(doing, Path(self.path).stat))
-        return state.st_size, state.st_mtime_ns
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Neither a lock nor an open file means anything in another process.
-        return {"path": self.path}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])  # type: ignore[misc]
-
-
-def _chosen(file: _File, member: str | None) -> str:
+def _chosen(file: Hdf5File, member: str | None) -> str:
     if member:
         return member
     if "X" in file.handle:
@@ -151,86 +81,14 @@ def _chosen(file: _File, member: str | None) -> str:
     )
 
 
-class _Dataset:
-    """One dataset, read by slices, its errors ours."""
-
-    def __init__(self, file: _File, node: Any, *, missing: str) -> None:
-        self._file, self._member = file, str(node.name)
-        self.name = f"{file.path}:{self._member}"
-        if node.external or node.is_virtual:
-            raise UnsupportedInputError(
-                f"{self.name} lies in other files; give those, or copy it into one"
-            )
-        self.shape, self.dtype = tuple(node.shape or ()), node.dtype
-        block_dtype_of(self.dtype, self.name)
-        self.chunk = node.chunks
-        self.codec = "gzip" if node.compression else ""
-        self.integrity = "checksummed" if node.fletcher32 else "structural"
-        self.stored_bytes = int(node.id.get_storage_size()) or int(node.nbytes)
-        self._missing = missing
-        chunk_bytes = math.prod(self.chunk or ()) * self.dtype.itemsize
-        self.overhead_bytes = _CACHE_BYTES + 2 * chunk_bytes
-
-    def verify(self) -> None:
-        """Compare the chunks that should be there with those that are.
-
-        Raises
-        ------
-        MissingChunkError : where some were never written.
-        """
-        if self._missing == "fill" or 0 in self.shape:
-            return
-        node = self._file.node(self._member)
-        if self.chunk is None:
-            there, expected = int(node.id.get_storage_size() > 0), 1
-        else:
-            there = int(node.id.get_num_chunks())
-            expected = math.prod(-(-n // c) for n, c in zip(self.shape, self.chunk, strict=True))
-        if there < expected:
-            raise MissingChunkError(
-                f"{expected - there:,} of {expected:,} chunks of {self.name} were never written; "
-                f'write them, or pass missing="fill" (--missing fill) to read them as they are '
-                f"filled"
-            )
-
-    def read_into(self, region: tuple[slice, ...], out: Array) -> None:
-        """Fill ``out`` with a region, converted to its dtype."""
-        target = out.view(np.bool_) if self.dtype == np.bool_ else out
-        self._guarded(lambda node: node.read_direct(target, region))
-
-    def read(self, start: int, stop: int) -> Array:
-        """Return a range of a one-dimensional dataset in native byte order."""
-        out = np.empty(stop - start, self.dtype.newbyteorder("="))
-        if stop > start:
-            self._guarded(lambda node: node.read_direct(out, np.s_[start:stop]))
-        return out
-
-    def _guarded(self, action: Callable[[Any], T]) -> T:
-        def read() -> T:
-            try:
-                return action(self._file.node(self._member))
-            except OSError as error:
-                # What the system refuses has a number; what HDF5 cannot decode has none.
-                if "errno" in str(error):
-                    raise
-                raise CorruptChunkError(f"{self.name} cannot be read: {error}") from error
-
-        try:
-            return attempt(f"reading {self.name}", read)
-        except (StreamSparseError, MemoryError):
-            raise
-        except Exception as error:
-            raise StoreError(f"{self.name} cannot be read: {error}") from error
-
-
 class Hdf5Source(DenseSource):
     """A two-dimensional dataset; its unit is a chunk."""
 
     is_stored = True
 
-    def __init__(self, file: _File, node: Any, *, feature_axis: int, missing: str) -> None:
+    def __init__(self, file: Hdf5File, node: Any, *, feature_axis: int, missing: str) -> None:
         self._file = file
-        self._stored = _Dataset(file, node, missing=missing)
+        self._stored = Hdf5Dataset(file, node, missing=missing)
         self.name, self.dtype = self._stored.name, self._stored.dtype
         self.block_dtype = block_dtype_of(self.dtype, self.name)
         rows, columns = check_shape(self._stored.shape, self.name)
@@ -264,7 +122,7 @@ class Hdf5SparseSource(CompressedSource):
 
     is_stored = True
 
-    def __init__(self, file: _File, group: Any, *, feature_axis: int, missing: str) -> None:
+    def __init__(self, file: Hdf5File, group: Any, *, feature_axis: int, missing: str) -> None:
         self.name = f"{file.path}:{group.name}"
         self._file, self._feature_axis = file, feature_axis
         encoding = group.attrs.get("encoding-type")
@@ -275,9 +133,9 @@ class Hdf5SparseSource(CompressedSource):
                 f"'csc_matrix'; name the dataset inside it that is meant (it holds {listed})"
             )
         self._data, self._indices, self._indptr = (
-            _Dataset(file, group[key], missing=missing) for key in _MEMBERS
+            Hdf5Dataset(file, group[key], missing=missing) for key in _MEMBERS
         )
-        stored_shape = check_shape(tuple(int(k) for k in group.attrs["shape"]), self.name)
+        stored_shape = check_shape(_shape_of(group, self.name), self.name)
         nnz = self._data.shape[0]
         self._describe(
             stored_shape=stored_shape,
@@ -330,6 +188,13 @@ class Hdf5SparseSource(CompressedSource):
 
     def _entries(self, start: int, stop: int) -> tuple[Array, Array]:
         return self._indices.read(start, stop), self._data.read(start, stop)
+
+
+def _shape_of(group: Any, name: str) -> tuple[int, ...]:
+    shape = np.asarray(group.attrs.get("shape"))
+    if shape.ndim != 1 or shape.dtype.kind not in "iu":
+        raise BadStructureError(f"{name} has shape {shape}; it must be two whole numbers")
+    return tuple(int(length) for length in shape)
 
 
 def split_member(path: str) -> tuple[str, str | None] | None:

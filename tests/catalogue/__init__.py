@@ -3,6 +3,7 @@
 from catalogue.chunks import CHUNKS
 from catalogue.common import Bad
 from catalogue.dasks import DASK
+from catalogue.files import HDF5, SAFETENSORS, SHARDS
 from catalogue.npys import NPY
 from catalogue.objects import DTYPE, SHAPE, VALUES
 from catalogue.parameters import PARAMETERS
@@ -17,6 +18,9 @@ GROUPS = {
     "store": STORE,
     "chunks": CHUNKS,
     "npy": NPY,
+    "safetensors": SAFETENSORS,
+    "shards": SHARDS,
+    "hdf5": HDF5,
     "dask": DASK,
     "parameters": PARAMETERS,
 }
