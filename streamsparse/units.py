@@ -1,12 +1,14 @@
-"""Text for people: bytes, counts and durations, both ways."""
+"""Text for people: bytes, counts and durations, both ways; lines that fit a terminal."""
 
 import re
+import textwrap
 
 from streamsparse.errors import ParameterError
 
 _PREFIXES = ["", "k", "m", "g", "t", "p", "e"]
 _SIZE = re.compile(r"(\d+\.?\d*(?:e\d+)?|\.\d+(?:e\d+)?) *(?:([kmgtpe]?)(i?)b?)", re.IGNORECASE)
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_LINE_WIDTH = 80
 
 
 def format_bytes(count: float) -> str:
@@ -62,3 +64,23 @@ def format_seconds(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def printable(text: str) -> str:
+    """Return the text with everything that no terminal or page can show as a backslash escape.
+
+    Newlines stay. File names may hold control characters, and bytes that are no characters at all.
+    """
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def fold(line: str, *, indent: int) -> str:
+    """Return one line as lines of at most 80 characters, those that continue it indented.
+
+    Broken at spaces; a word that is longer than a line is cut.
+    """
+    return textwrap.fill(
+        printable(line), _LINE_WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False
+    )

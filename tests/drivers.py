@@ -91,6 +91,25 @@ def request(**changes):
     return check_request(**(defaults | changes))
 
 
+def facts_of_size(n=1000, d=10**6, unit=(1000, 4096), nnz=None, overhead=4 << 20):
+    """What a plan knows of a float32 matrix of this size, dense or sparse."""
+    return Facts(
+        name="x.zarr",
+        n=n,
+        d=d,
+        dtype="float32",
+        block_itemsize=4,
+        nnz=nnz,
+        unit=(min(unit[0], n), min(unit[1], d)),
+        stored_bytes=4 * n * d if nnz is None else 8 * nnz,
+        read_overhead_bytes=overhead,
+        entry_bytes=0 if nnz is None else 16,
+        clipped_entry_bytes=0 if nnz is None else 48,
+        largest_unit_entries=0 if nnz is None else min(nnz, n),
+        opening_passes=0,
+    )
+
+
 def plan_of(X, *, stream=None, **changes):
     """The plan for a matrix or source, with fields of its stream replaced."""
     source = open_source(X, feature_axis=1, missing="error") if not hasattr(X, "read") else X

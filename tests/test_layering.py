@@ -14,6 +14,7 @@ LAYERS = {
     "arrays": 0,
     "units": 1,
     "checks": 1,
+    "html": 2,
     "kernels": 2,
     "sources": 3,
     "storing": 3,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from streamsparse.units import format_bytes, format_seconds
+from streamsparse.dense.statement import certificate_card, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +81,21 @@ class Errors:
     checked_rows: int = 0
 
 
-# Field of Errors: name in JSON, and what people read.
-_MEASURES = {
-    "spectral": ("spectral_error", "spectral error, Loewner epsilon"),
-    "barrier": ("barrier_spectral_error", "  what the barriers prove"),
-    "regularised": ("regularised_error", "regularised error, lambda = r"),
-    "entry": ("entry_error", "entry error, max |E_ij| / r"),
-    "attention": ("attention_error", "attention error (largest row, L1)"),
-    "uniform": ("uniform_attention_error", "  the same for Y = 0"),
-    "rms_entry": ("rms_entry_error", "  root mean square"),
-    "most_rows_entry": ("most_rows_entry_error", "  most rows"),
-    "most_rows_attention": ("most_rows_attention_error", "  most rows"),
-    "all_rows_entry": ("all_rows_entry_error", "  every row"),
-    "all_rows_attention": ("all_rows_attention_error", "  every row"),
-    "bootstrap_entry": ("bootstrap_entry_error", "  some rows, by bootstrap"),
+# Field of Errors: name in JSON.
+_JSON_NAMES = {
+    "spectral": "spectral_error",
+    "barrier": "barrier_spectral_error",
+    "regularised": "regularised_error",
+    "entry": "entry_error",
+    "attention": "attention_error",
+    "uniform": "uniform_attention_error",
+    "rms_entry": "rms_entry_error",
+    "most_rows_entry": "most_rows_entry_error",
+    "most_rows_attention": "most_rows_attention_error",
+    "all_rows_entry": "all_rows_entry_error",
+    "all_rows_attention": "all_rows_attention_error",
+    "bootstrap_entry": "bootstrap_entry_error",
 }
-# The order of lines; the first measure of a group is shown even where nobody measured it.
-_LINES = (
-    ("attention", "most_rows_attention", "all_rows_attention", "uniform"),
-    ("entry", "most_rows_entry", "all_rows_entry", "bootstrap_entry", "rms_entry"),
-    ("spectral", "barrier"),
-    ("regularised",),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +172,7 @@ class Certificate:
         head = ("n", "d", "m", "method", "seed", "beta", "r", "trace")
         tail = ("passes", "bytes_read", "peak_memory_bytes", "seconds", "integrity")
         fields: dict[str, Any] = {name: getattr(self, name) for name in head}
-        for field, (name, _) in _MEASURES.items():
+        for field, name in _JSON_NAMES.items():
             measure: Measure | None = getattr(self.errors, field)
             fields[name] = None if measure is None else measure.to_dict()
         fields["checked_rows"] = self.errors.checked_rows
@@ -191,7 +183,7 @@ class Certificate:
     def from_dict(cls, fields: dict[str, Any]) -> Certificate:
         """Return the certificate that :meth:`to_dict` described."""
         rest = dict(fields)
-        stored = {field: rest.pop(name) for field, (name, _) in _MEASURES.items()}
+        stored = {field: rest.pop(name) for field, name in _JSON_NAMES.items()}
         measures = {
             field: None if value is None else Measure(**value) for field, value in stored.items()
         }
@@ -199,47 +191,13 @@ class Certificate:
         return cls(errors=errors, **rest)
 
     def __str__(self) -> str:
-        """Return the certificate as lines of at most 80 columns."""
-        return "\n".join(_describe(self))
+        """Return the certificate as lines of at most 80 characters."""
+        return "\n".join(describe(self))
 
+    def __repr__(self) -> str:
+        """Return the same lines under a head."""
+        return f"Certificate\n{self}"
 
-def _verdict(c: Certificate) -> str:
-    if c.met is None:
-        return "not certified"
-    most = {"attention": c.errors.most_rows_attention, "entries": c.errors.most_rows_entry}
-    measure = most.get(c.target or "")
-    whose = f" by {measure.share:.1%} of rows" if measure is not None and measure.share else ""
-    return f"met{whose}" if c.met else "NOT MET"
-
-
-def _describe(certificate: Certificate) -> Iterator[str]:
-    c = certificate
-    yield f"X {c.n:,} x {c.d:,} -> Y {c.n:,} x {c.m:,}   method {c.method}, seed {c.seed}"
-    for group in _LINES:
-        for field in group:
-            measure: Measure | None = getattr(c.errors, field)
-            if measure is not None or field == group[0]:
-                found = "not measured" if measure is None else str(measure)
-                if field in ("attention", "entry") and measure and measure.kind == "estimate":
-                    found = f"{measure.value:<9.4g} the largest of {c.checked_rows:,} rows"
-                yield f"  {_MEASURES[field][1]:<33} {found}"
-    measures = [getattr(c.errors, field) for field in _MEASURES if field != "barrier"]
-    if any(m is not None and m.kind == "bound" and m.confidence is None for m in measures):
-        yield "  bounds include the rounding of products in float32; float64 input has less"
-    ours, zero = c.attention_error, c.uniform_attention_error
-    if ours is not None and zero is not None and ours.value >= zero.value > 0:
-        yield "  no better than Y = 0: for attention at this beta, Y adds nothing"
-    if c.epsilon is not None:
-        yield f"  asked: {c.target} error {c.epsilon:g}: {_verdict(c)}"
-    looking = c.n if c.queries is None else c.queries
-    rows = f"all {looking:,} rows were" if c.checked_rows == looking else f"{c.checked_rows:,} rows"
-    if c.checked_rows < looking:
-        rows = f"{c.checked_rows:,} of {looking:,} rows were" if c.checked_rows else "no row was"
-    yield f"  {rows} compared with exact rows of {'X X^T' if c.queries is None else 'Q K^T'}"
-    scale = "max ||x_i||^2" if c.queries is None else "max ||q_i|| max ||k_j||"
-    yield f"  r = {scale} = {c.r:.6g}, trace = {c.trace:.6g}, beta = {c.beta:g}"
-    peak = "" if c.peak_memory_bytes is None else f", peak {format_bytes(c.peak_memory_bytes)}"
-    yield (
-        f"  {c.passes} pass{'es' if c.passes != 1 else ''}, {format_bytes(c.bytes_read)} read "
-        f"in {format_seconds(c.seconds)}{peak}, source {c.integrity}"
-    )
+    def _repr_html_(self) -> str:
+        """Return the card that notebooks show."""
+        return certificate_card(self)

@@ -16,7 +16,7 @@ from streamsparse.running.local import Execution
 from streamsparse.running.plan import Plan
 from streamsparse.sketching.row_map import RowMap
 from streamsparse.sources.base import Source
-from streamsparse.units import format_bytes
+from streamsparse.units import fold, format_bytes
 
 # Every row of the error is computed up to ALL_ROWS of them; else enough to speak about this share
 # of the rows, with confidence 1 - delta (THEORY 5.2: 90 rows at delta = 0.01).
@@ -215,10 +215,11 @@ class Selection:
         return asdict(self)
 
     def __str__(self) -> str:
-        """Return what chose the columns, and what is lost, as lines of at most 80 columns."""
-        return "\n".join(f"  {line}" for line in self._lines())
+        """Return what chose the columns, and what is lost, as lines of at most 80 characters."""
+        return "\n".join(fold(f"  {line}", indent=4) for line in self.sentences())
 
-    def _lines(self) -> Iterator[str]:
+    def sentences(self) -> Iterator[str]:
+        """Yield what chose the columns, and what is lost."""
         yield f"columns chosen by {_ALGORITHMS[self.algorithm]}; X has rank {self.rank:,}"
         if self.fell_back:
             yield "balancing missed epsilon, so barriers took over"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from streamsparse.html import Markup, card, table
 from streamsparse.running.stream import Stream
 from streamsparse.sketching.run_hash import Hash
-from streamsparse.units import format_bytes, format_seconds
+from streamsparse.units import fold, format_bytes, format_seconds
 
 # Of a plan: names, and how X is read within the memory there is. The bits do not depend on it.
 _NO_MATTER = {
@@ -26,6 +27,8 @@ _NO_MATTER = {
     "bytes_to_read",
     "peak_memory_bytes",
 }
+
+_LABEL_WIDTH = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,42 +130,58 @@ class Plan:
         decides = "rank of X" if self.epsilon is None else "the fewest columns that meet epsilon"
         return f"{decides}{made_of}"
 
-    def __str__(self) -> str:
-        """Return the plan as lines of at most 80 columns."""
+    def _rows(self) -> list[tuple[str, str]]:
+        """Return what the plan says, as (label, text)."""
         p, t = self, self.stream
         kind = f"{p.nnz:,} nonzeros" if p.nnz is not None else "dense"
         once = "once" if t.passes == 1 else f"{t.passes} times"
-        lines = [
-            f"source   {p.source}",
-            f"X        {p.n:,} x {p.d:,}, {p.dtype}, {kind}, feature axis {p.feature_axis}",
-            f"method   {p.method}: {p.why}",
-            f"promise  {p.promise_kind}: {p.promise}",
-            f"Y        {p.n:,} x {p.describe_columns()}",
-            f"reading  {once}, {format_bytes(t.bytes_to_read)} in about {t.blocks:,} "
-            f"block{'s' if t.blocks != 1 else ''} of up to {format_bytes(t.block_bytes)}",
-            f"summing  {t.spans:,} span{'s' if t.spans != 1 else ''} of {t.span_width:,} columns, "
-            f"{t.bands:,} row band{'s' if t.bands != 1 else ''}",
-            f"memory   {format_bytes(t.peak_memory_bytes)} projected, "
-            f"{format_bytes(p.memory_budget)} allowed",
-            f"checks   {p.checked_rows:,} of {p.n:,} rows computed exactly"
-            + (f", all rows by {p.probes} probes" if p.probes else ""),
-            f"time     about {format_seconds(p.seconds)}",
+        probes = f", all rows by {p.probes} probes" if p.probes else ""
+        rows = [
+            ("source", p.source),
+            ("X", f"{p.n:,} x {p.d:,}, {p.dtype}, {kind}, feature axis {p.feature_axis}"),
+            ("method", f"{p.method}: {p.why}"),
+            ("promise", f"{p.promise_kind}: {p.promise}"),
+            ("Y", f"{p.n:,} x {p.describe_columns()}"),
+            (
+                "reading",
+                f"{once}, {format_bytes(t.bytes_to_read)} in about {t.blocks:,} "
+                f"block{'s' if t.blocks != 1 else ''} of up to {format_bytes(t.block_bytes)}",
+            ),
+            (
+                "summing",
+                f"{t.spans:,} span{'s' if t.spans != 1 else ''} of {t.span_width:,} columns, "
+                f"{t.bands:,} row band{'s' if t.bands != 1 else ''}",
+            ),
+            (
+                "memory",
+                f"{format_bytes(t.peak_memory_bytes)} projected, "
+                f"{format_bytes(p.memory_budget)} allowed",
+            ),
+            ("checks", f"{p.checked_rows:,} of {p.n:,} rows computed exactly{probes}"),
+            ("time", f"about {format_seconds(p.seconds)}"),
         ]
         if t.temporary_disk_bytes:
             what = "X rewritten by columns" if t.rebucket else "the sketch itself"
-            lines.insert(
-                6, f"disk     {format_bytes(t.temporary_disk_bytes)} temporary disk for {what}"
-            )
-        return "\n".join(_wrap(line) for line in lines)
+            disk = f"{format_bytes(t.temporary_disk_bytes)} temporary disk for {what}"
+            rows.insert(6, ("disk", disk))
+        return rows
 
+    def to_html(self) -> Markup:
+        """Return the plan as a table."""
+        return table("What was planned", (), self._rows())
 
-def _wrap(line: str, width: int = 80) -> str:
-    """Break a line at spaces so that no part exceeds ``width``; continuations are indented."""
-    words, parts, current = line.split(" "), [], ""
-    for word in words:
-        if current and len(current) + 1 + len(word) > width:
-            parts.append(current)
-            current = " " * 9 + word
-        else:
-            current = f"{current} {word}" if current else word
-    return "\n".join([*parts, current])
+    def __str__(self) -> str:
+        """Return the plan as lines of at most 80 characters."""
+        return "\n".join(
+            fold(f"{label:<{_LABEL_WIDTH}}{text}", indent=_LABEL_WIDTH)
+            for label, text in self._rows()
+        )
+
+    def __repr__(self) -> str:
+        """Return the same lines under a head."""
+        return f"Plan\n{self}"
+
+    def _repr_html_(self) -> str:
+        """Return the card that notebooks show."""
+        title = f"Plan: X {self.n:,} x {self.d:,}, method {self.method}, seed {self.seed}"
+        return card(title, self.to_html())

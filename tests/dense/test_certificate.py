@@ -1,36 +1,7 @@
 import json
 
+from certificates import certificate
 from streamsparse.dense.certificate import Certificate, Errors, Measure
-
-
-def certificate(**changes):
-    fields = {
-        "n": 1786,
-        "d": 1048576,
-        "m": 1786,
-        "method": "sketch",
-        "seed": 0,
-        "beta": 1.0,
-        "r": 0.1,
-        "trace": 178.6,
-        "errors": Errors(
-            entry=Measure(0.11, "exact"),
-            attention=Measure(0.004, "bound", 0.99),
-            uniform=Measure(0.05, "estimate"),
-            most_rows_entry=Measure(0.1, "bound", 0.99, 0.95),
-            checked_rows=90,
-        ),
-        "target": "entries",
-        "epsilon": 0.1,
-        "met": True,
-        "queries": None,
-        "passes": 1,
-        "bytes_read": 123,
-        "peak_memory_bytes": None,
-        "seconds": 1.0,
-        "integrity": "checksummed",
-    }
-    return Certificate(**(fields | changes))
 
 
 def test_certificate__json_has_the_documented_keys_in_order_and_null_for_the_unmeasured():
