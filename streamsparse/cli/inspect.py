@@ -35,15 +35,34 @@ _KINDS = {
 Examples:
   streamsparse info X.zarr        shape, type, chunks, bytes
   streamsparse info Y.zarr        a result: its certificate and its plan
+  streamsparse info Y.zarr --report report.html
   streamsparse info part-1        a part: which columns it is the sums of
 """
 )
 @click.argument("path")
 @feature_axis_option(ss.open_source)
+@click.option(
+    "--report",
+    type=click.Path(),
+    metavar="PAGE",
+    help="Of a result: write it as one HTML page, with curve and spectrum.",
+)
+@parameter_option(
+    ss.Result.report,
+    "overwrite",
+    "-f",
+    "--force",
+    is_flag=True,
+    help="With --report: replace an earlier one.",
+)
 @json_option
-def info(path: str, feature_axis: int, as_json: bool) -> None:
+def info(path: str, feature_axis: int, report: str | None, overwrite: bool, as_json: bool) -> None:
     """Describe PATH, a matrix, a result or a part, from its metadata."""
     marker = None if "://" in path else read_marker(Path(path))
+    if report is not None and (marker is None or "transform_of" in marker):
+        raise click.UsageError(f"--report is about a result, which {path} is not")
+    if overwrite and report is None:
+        raise click.UsageError("-f goes with --report")
     if "://" not in path and is_part(Path(path)):
         _show_part(path, as_json)
     elif marker is None:
@@ -51,7 +70,7 @@ def info(path: str, feature_axis: int, as_json: bool) -> None:
     elif "transform_of" in marker:
         _show_transformed(path, marker["transform_of"], as_json)
     else:
-        _show_result(path, as_json)
+        _show_result(path, as_json, report=report, overwrite=overwrite)
 
 
 def _show_part(path: str, as_json: bool) -> None:
@@ -113,8 +132,10 @@ def _count_chunks(path: str) -> dict[str, int]:
     }
 
 
-def _show_result(path: str, as_json: bool) -> None:
+def _show_result(path: str, as_json: bool, *, report: str | None, overwrite: bool) -> None:
     result = ss.load(path)
+    if report is not None:
+        result.report(report, overwrite=overwrite)
     if as_json:
         facts = {"kind": "result", "path": path, **describe_result(result)}
         print_json(facts)
@@ -125,6 +146,8 @@ def _show_result(path: str, as_json: bool) -> None:
         click.echo(str(result.selection))
     click.echo("planned as")
     click.echo(str(result.plan))
+    if report is not None:
+        click.echo(f"wrote {report}")
 
 
 def _show_transformed(path: str, certificate: dict[str, Any], as_json: bool) -> None:

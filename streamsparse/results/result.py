@@ -14,6 +14,8 @@ from streamsparse.errors import ParameterError
 from streamsparse.methods.base import CurvePoint, GramState, Selection
 from streamsparse.methods.products import chunk_rows, is_sparse
 from streamsparse.methods.transform import map_rows, pick_columns, plan_columns, plan_row_map
+from streamsparse.results.card import describe, result_card
+from streamsparse.results.report import report_page
 from streamsparse.results.saved import fields_of, path_of, write_rest
 from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution
@@ -24,6 +26,7 @@ from streamsparse.sketching.row_map import RowMap
 from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source
 from streamsparse.storing.commit import check_output, staged
+from streamsparse.storing.page import check_page_output, write_page
 from streamsparse.storing.result_store import SCHEMA, ResultWriter, StoredResult
 from streamsparse.storing.result_store import open_result as open_stored
 from streamsparse.units import parse_memory
@@ -215,10 +218,35 @@ class Result:
         """Return the result that a group holds."""
         return cls(**fields_of(stored))
 
+    def report(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write one HTML page about the result: what was measured, how, and how to make it again.
+
+        Parameters
+        ----------
+        path : of the page; it needs no other file, and no network.
+        overwrite : replace an earlier report at ``path``.
+
+        Raises
+        ------
+        OutputExistsError : if something is there, or, with ``overwrite``, something that is no
+            report; if ``path`` lies inside a result.
+        StoreError : if the page cannot be written.
+        MissingChunkError : if Y is on disk and chunks of it are gone.
+
+        Notes
+        -----
+        No pass over X. Y of at most 2^23 cells (64 MiB) is read once, for the shares of its columns
+        and, where its shorter side is at most 1,024, for the spectrum of Y Y^T; memory three times
+        that. A larger Y is left alone. The same result gives the same page.
+        """
+        target = check_path("path", path)
+        check_page_output(target, overwrite=overwrite)
+        write_page(target, report_page(self), overwrite=overwrite)
+
     def __repr__(self) -> str:
-        """Return the lines of the certificate and of the selection; computes nothing."""
-        of = f" of {self.plan.queries:,} queries and their keys" if self.is_pair else ""
-        lines = [f"Result{of}", str(self.certificate)]
-        if self.selection is not None:
-            lines.append(str(self.selection))
-        return "\n".join(lines)
+        """Return the certificate, the selection and the next steps; reads and computes nothing."""
+        return "\n".join(describe(self))
+
+    def _repr_html_(self) -> str:
+        """Return the card that notebooks show; reads and computes nothing."""
+        return result_card(self)

@@ -91,3 +91,10 @@ def path_of(obj: Any, source: Source) -> Path | None:
     name = str(getattr(obj, "filename", source.name)).removeprefix("file://")
     path = Path(name)
     return path if path.is_absolute() or path.exists() else None
+
+
+def folder_of(Y: Any) -> Path | None:
+    """Return the result on disk that Y is the array of, None where Y is in memory."""
+    # Only of a class that has a store: an array in memory is asked for nothing but its shape.
+    root = getattr(Y.store, "root", None) if hasattr(type(Y), "store") else None
+    return None if root is None else Path(root)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import streamsparse as ss
+from html_tools import Parsed
 from tolerances import sum_error_bound
 
 CERTIFICATE = {
@@ -141,6 +142,27 @@ def test_info__results_and_transformed_rows(run, source):
     assert (rows["kind"], rows["n"], rows["m"]) == ("transformed", 6, 32)
     assert rows["transform_of"] == result["certificate"]
     assert "new rows" in fits_80_columns(run("info", "Y2.zarr"))
+
+
+@pytest.mark.parametrize("source", ["X.npy"], indirect=True)
+def test_info__writes_the_report_of_a_result_and_of_nothing_else(run, source, tmp_path):
+    run("reduce", source, "Y.zarr", "--method", "sketch", "--m", 64, *MEMORY)
+    page = tmp_path / "report.html"
+    shown = fits_80_columns(run("info", "Y.zarr", "--report", "report.html"))
+    assert shown.endswith("wrote report.html\n")
+    first = page.read_bytes()
+    Parsed(first.decode())
+    refused = run("info", "Y.zarr", "--report", "report.html")
+    assert refused.exit_code == 1
+    assert "already exists" in refused.stderr
+    facts = parsed(run("info", "Y.zarr", "--report", "report.html", "-f", "--json"))
+    assert facts["kind"] == "result"
+    assert page.read_bytes() == first
+    run("transform", "Y.zarr", source, "Z.zarr", *MEMORY)
+    for path in (source, "Z.zarr"):
+        assert run("info", path, "--report", "other.html").exit_code == 2
+    assert run("info", "Y.zarr", "-f").exit_code == 2
+    assert not (tmp_path / "other.html").exists()
 
 
 @pytest.mark.parametrize("source", ["X.zarr"], indirect=True)
