@@ -6,6 +6,11 @@ from pathlib import Path
 from streamsparse.errors import ParameterError
 
 MAX_SEED = 2**64 - 1
+# Words that parameters of the public functions may be.
+METHODS = ("auto", "sketch", "sample", "select", "exact")
+ALGORITHMS = ("auto", "bss", "balance")
+TARGETS = ("attention", "entries", "spectral", "regularised")
+POLICIES = {"missing": ("error", "fill"), "nonfinite": ("error", "zero")}
 
 
 def check_count(name: str, value: object, *, low: int, high: int | None = None) -> int:

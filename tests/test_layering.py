@@ -62,7 +62,7 @@ HOMES = {
     "sklearn": {"sklearn.py"},
     "h5py": {"sources/hdf5_file.py"},
     "tqdm": {"running/progress.py"},
-    "threadpoolctl": {"running/threads.py", "cli/doctor.py"},
+    "threadpoolctl": {"running/threads.py", "cli/installation.py"},
 }
 
 

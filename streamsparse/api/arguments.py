@@ -10,17 +10,23 @@ import numpy as np
 import numpy.typing as npt
 
 from streamsparse.arrays import Array
-from streamsparse.checks import MAX_SEED, check_choice, check_count, check_open_interval, check_path
+from streamsparse.checks import (
+    ALGORITHMS,
+    MAX_SEED,
+    METHODS,
+    POLICIES,
+    TARGETS,
+    check_choice,
+    check_count,
+    check_open_interval,
+    check_path,
+)
 from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.base import Request
 from streamsparse.methods.products import dense_rows, is_sparse
 from streamsparse.results.result import Result
 from streamsparse.units import parse_memory
 
-METHODS = ("auto", "sketch", "sample", "select", "exact")
-ALGORITHMS = ("auto", "bss", "balance")
-TARGETS = ("attention", "entries", "spectral", "regularised")
-POLICIES = {"missing": ("error", "fill"), "nonfinite": ("error", "zero")}
 # Rarer than anything there is; what is left of it is still a number when it is shared out.
 SMALLEST_DELTA = 1e-280
 

@@ -157,7 +157,9 @@ def certify(
     with (
         one_blas_thread(),
         PeakMemory() as peak,
-        show_progress(progress, label="certify", total=scans * facts.used_bytes) as bar,
+        show_progress(
+            progress, label="certify", total=scans * facts.used_bytes, passes=scans
+        ) as bar,
     ):
         workers = _workers_of(source, plan, runner)
         execution = Execution(threads, nonfinite == "zero", bar, workers=workers)

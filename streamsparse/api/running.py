@@ -197,7 +197,7 @@ class Run:
         total = plan.scans * Facts.of(source).used_bytes
         with (
             PeakMemory() as peak,
-            show_progress(self._progress, label=plan.method, total=total) as bar,
+            show_progress(self._progress, label=plan.method, total=total, passes=plan.scans) as bar,
         ):
             execution = Execution(
                 threads=available_threads(),

@@ -1,17 +1,17 @@
-"""The checks of ``streamsparse doctor``."""
+"""The checks of ``streamsparse doctor`` that look at the machine, and try it."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import streamsparse as ss
+from streamsparse.cli.installation import Check
 from streamsparse.running.calibration import measure_rates
 from streamsparse.running.rates import rates_path, save_rates
 from streamsparse.running.threads import available_threads
@@ -22,31 +22,13 @@ from streamsparse.units import format_bytes
 _LEAST_MEMORY = 512 << 20
 _LEAST_DISK = 100 << 20
 # Every method, with the columns that the self test asks of it.
-_METHODS = {"exact": None, "sketch": 64, "sample": 64}
+_METHODS = {"exact": None, "sketch": 64, "sample": 64, "select": 64}
 _CGROUPS = Path("/sys/fs/cgroup")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes
-    ----------
-    name, ok : what, and whether it is well.
-    detail : what was found.
-    remedy : what to do if it is not well.
-    """
-
-    name: str
-    ok: bool
-    detail: str
-    remedy: str
 
 
 def run_checks() -> Iterator[Check]:
     """Yield every check of the machine; none of them raises."""
-    count = available_threads()
-    yield Check("processors", True, f"{count} available to this process", "")
+    yield check_processors()
     yield check_memory()
     yield check_disk("disk here", Path.cwd)
     yield check_disk("disk temp", lambda: Path(tempfile.gettempdir()))
@@ -63,18 +45,32 @@ def check_rates() -> Check:
         f"sketch {rates.adds / 1e9:.1f} G additions/s, exact {rates.gram32 / 1e9:.0f} GFlop/s, "
         f"page cache {format_bytes(rates.read)}/s, each per thread"
     )
-    where = "kept for plans" if kept else f"not kept: {rates_path()} cannot be written"
-    return Check("rates", True, f"{detail}; {where}", "")
+    if kept is None:
+        return Check(
+            "rates",
+            True,
+            f"{detail}; not kept: {rates_path()} cannot be written",
+            "set XDG_CACHE_HOME to a folder that can be written: plans then predict times",
+        )
+    return Check("rates", True, f"{detail}; kept for plans in {kept}")
+
+
+def check_processors() -> Check:
+    """Count the processors that this process may use."""
+    count, there = available_threads(), os.cpu_count()
+    return Check("processors", True, f"{count} of {there} available to this process")
 
 
 def check_memory() -> Check:
     """Compare the free memory, of the machine or of our cgroup, with the smallest useful budget."""
     free = free_memory_bytes()
     if free is None:
-        return Check("memory", True, "free memory unknown on this system", "")
+        return Check("memory", True, "free memory unknown on this system")
+    if free >= _LEAST_MEMORY:
+        return Check("memory", True, f"{format_bytes(free)} free")
     return Check(
         "memory",
-        free >= _LEAST_MEMORY,
+        False,
         f"{format_bytes(free)} free",
         f"runs need about {format_bytes(_LEAST_MEMORY)}: close programs, or raise the limit of "
         f"the container or job",
@@ -140,7 +136,8 @@ def check_disk(name: str, find: Callable[[], Path]) -> Check:
     except OSError as error:
         return Check(name, False, f"cannot be written: {error}", remedy)
     detail = f"{format_bytes(free)} free and writable: {folder}"
-    return Check(name, free >= _LEAST_DISK, detail, remedy)
+    ok = free >= _LEAST_DISK
+    return Check(name, ok, detail, "" if ok else remedy)
 
 
 def check_codecs() -> Check:
@@ -154,9 +151,10 @@ def check_codecs() -> Check:
         else:
             decoded.append(name)
     detail = f"decoded: {', '.join(decoded) or 'none'}"
-    if failed:
-        detail += f"; failed: {', '.join(failed)}"
-    return Check("codecs", not failed, detail, "install zarr and numcodecs again with pip")
+    if not failed:
+        return Check("codecs", True, detail)
+    detail += f"; failed: {', '.join(failed)}"
+    return Check("codecs", False, detail, "install zarr and numcodecs again with pip")
 
 
 def _codecs() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
@@ -164,14 +162,14 @@ def _codecs() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
 
     def of_zarr(name: str) -> Callable[[], dict[str, Any]]:
         def settings() -> dict[str, Any]:
-            import zarr.codecs  # noqa: PLC0415 - half a second that no other command pays
+            import zarr.codecs
 
             return {"compressors": getattr(zarr.codecs, name)(), "zarr_format": 3}
 
         return settings
 
     def lz4() -> dict[str, Any]:
-        import numcodecs  # noqa: PLC0415 - as zarr
+        import numcodecs
 
         return {"compressors": numcodecs.LZ4(), "zarr_format": 2}
 
@@ -183,7 +181,7 @@ def _codecs() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
 
 
 def _round_trip(settings: dict[str, Any]) -> None:
-    import zarr  # noqa: PLC0415 - half a second that no other command pays
+    import zarr
 
     values = np.arange(4096, dtype=np.int32).reshape(64, 64)
     store = zarr.storage.MemoryStore()
@@ -199,10 +197,13 @@ def check_self() -> Check:
         wrong = [f"{method}: {fault}" for method in _METHODS for fault in _faults(method)]
     except Exception as error:
         wrong = [f"{type(error).__name__}: {error}"]
+    if not wrong:
+        methods = ", ".join(_METHODS)
+        return Check("self test", True, f"{methods} agree with NumPy, certificates are right")
     return Check(
         "self test",
-        not wrong,
-        "; ".join(wrong) or "every method agrees with NumPy, certificates are right",
+        False,
+        "; ".join(wrong),
         "install streamsparse again in a fresh virtual environment; if it stays, report it "
         "with `streamsparse doctor --json`",
     )

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
+from streamsparse.cli.command import Command
 from streamsparse.cli.options import command_line, json_option, print_json
-from streamsparse.demo.report import Neighbours, Report, Run
-from streamsparse.demo.run import run_demo, run_dense_demo
 from streamsparse.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from streamsparse.demo.report import Neighbours, Report, Run
 
 _NAME_WIDTH = 24
 
 
 @click.command(
+    cls=Command,
+    short_help="Reduce real input, offline: the sources of Python's library.",
     epilog="""\b
 Examples:
   streamsparse demo
   streamsparse demo --dense 2GB
-"""
+""",
 )
 @click.option(
     "--dense",
@@ -40,6 +45,7 @@ def demo(ctx: click.Context, dense: str | None, limit: int | None, as_json: bool
     matrix, and shows the nearest modules before and after. Everything is made
     in a temporary folder and removed. Exits with 1 if a certificate is violated.
     """
+    from streamsparse.demo.run import run_demo, run_dense_demo
 
     def say(what: str) -> None:
         click.echo(f"streamsparse: {what} ...", err=True)

@@ -12,6 +12,8 @@ from typing import Any, TextIO
 import click
 
 from streamsparse import RunInterrupted, StreamSparseError, StreamSparseWarning, __version__
+from streamsparse.cli.command import DEBUG, debug_option
+from streamsparse.cli.completion import completion
 from streamsparse.cli.demo import demo
 from streamsparse.cli.doctor import doctor
 from streamsparse.cli.inspect import certify, info
@@ -32,6 +34,10 @@ class Commands(click.Group):
         ctx.meta[_WORDS] = list(args)
         return super().parse_args(ctx, args)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click has it
+        """Return the commands in the order in which a newcomer meets them."""
+        return list(self.commands)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; anything it raises becomes a line and an exit status."""
         try:
@@ -50,7 +56,7 @@ class Commands(click.Group):
             click.echo(err=True)
             ctx.exit(status_of(getattr(stop, "number", signal.SIGINT)))
         except Exception as error:
-            if ctx.params.get("debug"):
+            if ctx.meta.get(DEBUG):
                 click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
             click.echo(f"streamsparse: error: {_describe(error)}", err=True)
             ctx.exit(_FAILED)
@@ -64,7 +70,7 @@ def _describe(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"out of memory: {text or 'an allocation failed'}; lower --memory"
     name = type(error).__name__
-    return f"unexpected {name}: {text} (streamsparse --debug ... shows where)"
+    return f"unexpected {name}: {text} (--debug shows where)"
 
 
 @contextmanager
@@ -96,21 +102,26 @@ def _warnings_as_lines() -> Iterator[None]:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     epilog="""\b
 Examples:
-  streamsparse demo                      see it work on real input, offline
-  streamsparse plan X.zarr               what would be read, and how much memory
-  streamsparse reduce X.zarr Y.zarr      do it, within 1 GiB
-  streamsparse certify X.zarr Y.zarr     check it independently
+  streamsparse demo                    see it work on real input, offline
+  streamsparse plan X.zarr             what would be read, memory and time
+  streamsparse reduce X.zarr Y.zarr    do it, within 1 GiB
+  streamsparse certify X.zarr Y.zarr   check it independently
+  streamsparse reduce --help           options of a command, and examples
 """,
 )
 @click.version_option(__version__, prog_name="streamsparse")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+@debug_option
+def cli() -> None:
     """Reduce a very wide matrix X (n x d) to a small Y (n x m).
 
     Y Y^T is close to X X^T, and a certificate says how close. X is read by
     columns, from disk, within a memory budget.
+
+    Results go to stdout, with --json as one JSON object; progress, warnings and
+    errors to stderr, an error as one line. Exit status: 0 done; 1 refused or
+    failed; 2 bad usage; 130 and 143 stopped by Ctrl-C and by SIGTERM.
     """
 
 
-for command in (reduce, plan, merge, info, certify, transform, demo, doctor):
+for command in (plan, reduce, certify, info, transform, merge, demo, doctor, completion):
     cli.add_command(command)

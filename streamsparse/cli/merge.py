@@ -7,39 +7,42 @@ from typing import Any
 import click
 
 import streamsparse as ss
+from streamsparse.cli.command import Command, default_of, parameter_option
 from streamsparse.cli.options import (
-    default_of,
     describe_result,
     force_option,
     json_option,
     next_line,
-    parameter_option,
     print_json,
+    progress_option,
 )
 from streamsparse.cli.reduce import show_result
 from streamsparse.units import parse_memory
 
 
 @click.command(
+    cls=Command,
+    short_help="Make Y of the parts that `reduce --part` has written.",
     epilog="""\b
 Examples:
   streamsparse reduce X.zarr part-1 --part 1/2 --method exact
   streamsparse reduce X.zarr part-2 --part 2/2 --method exact
   streamsparse merge Y.zarr part-1 part-2
   streamsparse merge Y.zarr part-* --resume --json
-"""
+""",
 )
 @click.argument("out", type=click.Path())
 @click.argument("parts", metavar="PART...", type=click.Path(), nargs=-1, required=True)
 @parameter_option(
-    ss.merge,
+    "merge",
     "source",
     "--source",
     metavar="SOURCE",
+    type=click.Path(),
     help="The source, if it has another path here.",
 )
 @parameter_option(
-    ss.merge,
+    "merge",
     "after",
     "--after",
     metavar="FIRST",
@@ -47,9 +50,10 @@ Examples:
     help="The first pass of sample, merged, if it has another path here.",
 )
 @parameter_option(
-    ss.merge, "resume", "--resume", is_flag=True, help="Do nothing if OUT is there already."
+    "merge", "resume", "--resume", is_flag=True, help="Do nothing if OUT is there already."
 )
-@force_option(ss.merge)
+@force_option("merge")
+@progress_option("merge")
 @json_option
 def merge(out: str, parts: tuple[str, ...], as_json: bool, **request: Any) -> None:
     """Make OUT of all PARTs of a run, in any order, and print its certificate.
@@ -68,7 +72,7 @@ def merge(out: str, parts: tuple[str, ...], as_json: bool, **request: Any) -> No
     show_result(made, out, why=None)
     plan, same = made.plan, ["--exact"]
     for name, value in (("feature_axis", plan.feature_axis), ("memory", plan.memory_budget)):
-        default = default_of(ss.certify, name)
+        default = default_of("certify", name)
         if value != (parse_memory(default) if name == "memory" else default):
             same += [f"--{name.replace('_', '-')}", str(value)]
     click.echo(next_line("certify", request["source"] or plan.source, out, *same))

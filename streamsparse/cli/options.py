@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import re
 import shlex
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamsparse import Result, sparsify
-from streamsparse.api.arguments import ALGORITHMS, METHODS, POLICIES, TARGETS
+from streamsparse.checks import ALGORITHMS, METHODS, POLICIES, TARGETS
+from streamsparse.cli.command import Decorator, default_of, parameter_option
+
+if TYPE_CHECKING:
+    from streamsparse import Result
 
 _WIDTH = 80
 # Room to the right of an option: for its value and a backslash.
 _VALUE_WIDTH = 20
-# click's decorators return what they are given.
-Decorator = Callable[[Any], Any]
 
 
-def default_of(function: Callable[..., Any], name: str) -> Any:
-    """Return the default of a parameter of a public function."""
-    return inspect.signature(function).parameters[name].default
-
-
-def parameter_option(
-    function: Callable[..., Any], name: str, *flags: str, **settings: Any
-) -> Decorator:
-    """Return an option that stands for the parameter ``name`` of ``function``."""
-    default = default_of(function, name)
-    return click.option(*flags, name, default=default, show_default=True, **settings)
-
-
-def feature_axis_option(function: Callable[..., Any]) -> Decorator:
+def feature_axis_option(function: str) -> Decorator:
     """Return the option that names the long axis as stored."""
-    return click.option(
+    return parameter_option(
+        function,
+        "feature_axis",
         "--feature-axis",
         type=click.Choice(["0", "1"]),
-        default=str(default_of(function, "feature_axis")),
-        show_default=True,
         callback=lambda _ctx, _parameter, value: int(value),
         help="The long axis of X as stored: 0 for files with features first.",
     )
 
 
-def memory_option(function: Callable[..., Any]) -> Decorator:
+def memory_option(function: str) -> Decorator:
     """Return the option for the memory budget."""
     return parameter_option(
         function,
@@ -58,7 +44,7 @@ def memory_option(function: Callable[..., Any]) -> Decorator:
     )
 
 
-def missing_option(function: Callable[..., Any]) -> Decorator:
+def missing_option(function: str) -> Decorator:
     """Return the option for absent chunks."""
     return parameter_option(
         function,
@@ -69,7 +55,7 @@ def missing_option(function: Callable[..., Any]) -> Decorator:
     )
 
 
-def nonfinite_option(function: Callable[..., Any]) -> Decorator:
+def nonfinite_option(function: str) -> Decorator:
     """Return the option for NaN and infinities."""
     return parameter_option(
         function,
@@ -82,10 +68,28 @@ def nonfinite_option(function: Callable[..., Any]) -> Decorator:
 
 def json_option(command: Any) -> Any:
     """Add ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
+    )(command)
 
 
-def force_option(function: Callable[..., Any]) -> Decorator:
+def progress_option(function: str) -> Decorator:
+    """Return the options that ask for progress on stderr, or for none."""
+
+    def resolve(context: click.Context, _parameter: click.Parameter, value: bool | None) -> Any:
+        """Return the default where neither was asked for; nobody wants it to complete words."""
+        is_wanted = value is None and not context.resilient_parsing
+        return default_of(function, "progress") if is_wanted else value
+
+    return click.option(
+        "--progress/--no-progress",
+        default=None,
+        callback=resolve,
+        help="Show bytes done, speed and time left on stderr.  [default: on a terminal]",
+    )
+
+
+def force_option(function: str) -> Decorator:
     """Return ``-f``."""
     return parameter_option(
         function, "overwrite", "-f", "--force", is_flag=True, help="Replace an earlier result."
@@ -94,7 +98,7 @@ def force_option(function: Callable[..., Any]) -> Decorator:
 
 _REQUEST_OPTIONS: tuple[Decorator, ...] = (
     parameter_option(
-        sparsify,
+        "sparsify",
         "method",
         "--method",
         type=click.Choice(METHODS),
@@ -102,22 +106,22 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
         "columns, the fewest. exact: from the Gram matrix. auto: exact or sketch.",
     ),
     parameter_option(
-        sparsify,
+        "sparsify",
         "algorithm",
         "--algorithm",
         type=click.Choice(ALGORITHMS),
         help="Of select: bss is the theorem, balance the fastest, auto the least error.",
     ),
     parameter_option(
-        sparsify,
+        "sparsify",
         "start",
         "--start",
         type=click.Path(),
         help="An earlier result of select, of the same X, to continue from.",
     ),
-    parameter_option(sparsify, "m", "--m", type=int, metavar="N", help="Columns of Y."),
+    parameter_option("sparsify", "m", "--m", type=int, metavar="N", help="Columns of Y."),
     parameter_option(
-        sparsify,
+        "sparsify",
         "epsilon",
         "--epsilon",
         type=float,
@@ -125,7 +129,7 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
         help="Wanted error in (0, 1), in the sense of --target; not with --m.",
     ),
     parameter_option(
-        sparsify,
+        "sparsify",
         "target",
         "--target",
         type=click.Choice(TARGETS),
@@ -133,7 +137,7 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
         "relative to G + r I.",
     ),
     parameter_option(
-        sparsify,
+        "sparsify",
         "delta",
         "--delta",
         type=float,
@@ -141,10 +145,10 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
         help="Allowed probability that a random method misses epsilon.",
     ),
     parameter_option(
-        sparsify, "beta", "--beta", type=float, metavar="B", help="Scale of the logits, > 0."
+        "sparsify", "beta", "--beta", type=float, metavar="B", help="Scale of the logits, > 0."
     ),
     parameter_option(
-        sparsify,
+        "sparsify",
         "seed",
         "--seed",
         type=int,
@@ -152,7 +156,7 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
         help="Fixes every bit of Y, with X, method and m.",
     ),
     parameter_option(
-        sparsify,
+        "sparsify",
         "s",
         "--s",
         type=int,
@@ -160,18 +164,18 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
         help="Nonzeros per column of the sketching matrix S.",
     ),
     parameter_option(
-        sparsify,
+        "sparsify",
         "strict",
         "--strict",
         is_flag=True,
         help="Only what a theorem covers: 4-wise signs and its m; exact scores; barriers.",
     ),
-    memory_option(sparsify),
-    feature_axis_option(sparsify),
-    missing_option(sparsify),
-    nonfinite_option(sparsify),
+    memory_option("sparsify"),
+    feature_axis_option("sparsify"),
+    missing_option("sparsify"),
+    nonfinite_option("sparsify"),
     parameter_option(
-        sparsify,
+        "sparsify",
         "resume",
         "--resume",
         is_flag=True,

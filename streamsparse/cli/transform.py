@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 import streamsparse as ss
+from streamsparse.cli.command import Command
 from streamsparse.cli.options import (
     feature_axis_option,
     force_option,
@@ -16,24 +17,28 @@ from streamsparse.cli.options import (
     next_line,
     nonfinite_option,
     print_json,
+    progress_option,
 )
 
 
 @click.command(
+    cls=Command,
+    short_help="Apply the map of a result to new rows.",
     epilog="""\b
-Example:
+Examples:
   streamsparse reduce X.zarr Y.zarr --method sketch --m 4096
   streamsparse transform Y.zarr more_rows.zarr Y_more.zarr
-"""
+""",
 )
 @click.argument("out", type=click.Path())
-@click.argument("new_source")
+@click.argument("new_source", type=click.Path())
 @click.argument("new_out", type=click.Path())
-@memory_option(ss.Result.transform)
-@feature_axis_option(ss.Result.transform)
-@missing_option(ss.Result.transform)
-@nonfinite_option(ss.Result.transform)
-@force_option(ss.Result.transform)
+@memory_option("Result.transform")
+@feature_axis_option("Result.transform")
+@missing_option("Result.transform")
+@nonfinite_option("Result.transform")
+@force_option("Result.transform")
+@progress_option("Result.transform")
 @json_option
 def transform(out: str, new_source: str, new_out: str, as_json: bool, **request: Any) -> None:
     """Apply the map of the result OUT to the rows of NEW_SOURCE.

@@ -56,6 +56,18 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
+def is_compiling() -> bool:
+    """Return whether kernels are compiled, and not told to stay plain Python."""
+    return compiled(kernel) is not kernel
+
+
+def cache_folder() -> Path | None:
+    """Return where compiled kernels are kept; None where nothing can be written."""
+    cache = getattr(compiled(kernel), "_cache", None)
+    path = None if cache is None else cache.cache_path
+    return None if path is None else Path(path)
+
+
 def _take_turns(cache: Any, lock: Path) -> None:
     """Have one process at a time use numba's cache of a function; nobody, where nothing locks.
 

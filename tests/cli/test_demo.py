@@ -36,7 +36,7 @@ def test_demo__prints_a_table_and_removes_its_folder(run, tmp_path, monkeypatch)
 
 
 def test_demo__json(run, monkeypatch, report):
-    monkeypatch.setattr("streamsparse.cli.demo.run_demo", lambda **_: report)
+    monkeypatch.setattr("streamsparse.demo.run.run_demo", lambda **_: report)
     values = json.loads(run("demo", "--json").stdout)
     assert set(values["runs"][0]) == {"asked", "certificate", "check"}
     assert values["violations"] == []
@@ -54,7 +54,7 @@ def test_demo__dense_keeps_its_budget(run, tmp_path, monkeypatch):
 
 def test_demo__a_violated_certificate_is_status_1(run, monkeypatch, report):
     broken = replace(report, violations=["sketch claims an entry error of 0.1, found 0.2"])
-    monkeypatch.setattr("streamsparse.cli.demo.run_demo", lambda **_: broken)
+    monkeypatch.setattr("streamsparse.demo.run.run_demo", lambda **_: broken)
     result = run("demo")
     assert result.exit_code == 1
     assert "CERTIFICATES VIOLATED" in result.stdout

@@ -1,7 +1,9 @@
 """reduce, plan, info, certify and transform on tiny matrices in every form a path can have."""
 
+import functools
 import json
 import shlex
+import warnings
 
 import numpy as np
 import pytest
@@ -125,10 +127,50 @@ def test_info__a_source(run, source):
         "nnz": 3000 if sparse else None,
         "unit": facts["unit"],
         "stored_bytes": facts["stored_bytes"],
+        "codec": facts["codec"],
         "integrity": "checksummed",
+        "column_names": None,
+        "auto": facts["auto"],
         "chunks": {"initialized": 7, "total": 7} if sparse else {"initialized": 4, "total": 4},
     }
     assert facts["stored_bytes"] > 0
+    assert facts["auto"]["method"] == ss.plan(source).method
+    text = fits_80_columns(run("info", source))
+    assert "would take exact" in text
+    assert text.endswith(f"next:  streamsparse plan {source}\n")
+
+
+@pytest.mark.parametrize("source", ["tall.npy"], indirect=True)
+def test_info__goes_on_with_the_axis_it_was_told(run, source):
+    text = fits_80_columns(run("info", source, "--feature-axis", 0))
+    assert text.endswith("next:  streamsparse plan tall.npy --feature-axis 0\n")
+
+
+@pytest.mark.parametrize("source", ["X.npy"], indirect=True)
+def test_info__says_why_auto_would_refuse(run, source, monkeypatch):
+    @functools.wraps(ss.plan)
+    def plan(*args, **kwargs):
+        raise ss.BudgetTooSmallError("needs 3 GiB,\nhas 1")
+
+    monkeypatch.setattr(ss, "plan", plan)
+    assert parsed(run("info", source, "--json"))["auto"]["method"] is None
+    assert "would refuse: needs 3 GiB, has 1" in fits_80_columns(run("info", source))
+
+
+def test_info__shows_the_first_and_the_last_name_of_the_columns(run, tmp_path):
+    import zarr
+
+    # As AnnData lays them out.
+    table = zarr.create_group(tmp_path / "table.zarr", attributes={"encoding-type": "anndata"})
+    table.create_array("X", data=np.ones((3, 40), np.float32), chunks=(3, 10))
+    var = table.create_group("var", attributes={"_index": "genes"})
+    with warnings.catch_warnings():
+        # zarr says that its string type may yet change.
+        warnings.simplefilter("ignore")
+        var.create_array("genes", shape=40, dtype="str")[:] = [f"gene{k}" for k in range(40)]
+    facts = parsed(run("info", "table.zarr/X", "--json"))
+    assert facts["column_names"] == ["gene0", "gene39"]
+    assert "columns gene0 to gene39" in fits_80_columns(run("info", "table.zarr/X"))
 
 
 @pytest.mark.parametrize("source", ["X.npy"], indirect=True)
@@ -163,6 +205,17 @@ def test_info__writes_the_report_of_a_result_and_of_nothing_else(run, source, tm
         assert run("info", path, "--report", "other.html").exit_code == 2
     assert run("info", "Y.zarr", "-f").exit_code == 2
     assert not (tmp_path / "other.html").exists()
+
+
+@pytest.mark.parametrize("source", ["X.npy"], indirect=True)
+def test_info__of_a_result_ends_with_commands_that_go_on(run, source):
+    run("reduce", source, "Y.zarr", "--method", "sketch", "--m", 32)
+    *_, first, second = fits_80_columns(run("info", "Y.zarr")).splitlines()
+    assert first == "next:  streamsparse certify X.npy Y.zarr"
+    assert second == "   or  streamsparse transform Y.zarr NEW_ROWS NEW_OUT"
+    assert run(*shlex.split(first)[2:]).exit_code == 0
+    moved = shlex.split(second.replace("NEW_ROWS", source))[2:]
+    assert run(*moved).exit_code == 0
 
 
 @pytest.mark.parametrize("source", ["X.zarr"], indirect=True)

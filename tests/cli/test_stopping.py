@@ -1,3 +1,4 @@
+import functools
 import signal
 import subprocess
 import sys
@@ -43,6 +44,7 @@ def test_within_two_seconds__leaves_alone_what_ends_by_itself():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("kept", [False, True])
 def test_cli__an_interrupted_run_prints_the_line_that_goes_on(run, monkeypatch, number, kept):
+    @functools.wraps(ss.sparsify)
     def sparsify(*args, **kwargs):
         raise ss.RunInterrupted(number, "interrupted", has_checkpoint=kept)
 
