@@ -6,6 +6,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 # Half-open: [first, second).
 Interval: TypeAlias = tuple[int, int]

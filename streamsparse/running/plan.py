@@ -38,7 +38,7 @@ class Plan:
     Attributes
     ----------
     source, n, d, dtype, nnz, feature_axis : the input, X (n, d).
-    method : "sketch", "sample", "select" or "exact"; ``why`` says who chose it and for what reason.
+    method, why : "sketch", "sample", "select" or "exact"; who chose it and for what reason.
     promise : what is known before the first read about the error.
     promise_kind : "proved" (a theorem with this constant, in exact arithmetic: directions below
         1e-12 n of the largest are noise), "empirical" (a formula that every measurement followed)
