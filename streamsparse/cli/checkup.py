@@ -12,6 +12,7 @@ import numpy as np
 
 import streamsparse as ss
 from streamsparse.cli.installation import Check
+from streamsparse.kernels.jit import is_compiling
 from streamsparse.running.calibration import measure_rates
 from streamsparse.running.rates import rates_path, save_rates
 from streamsparse.running.threads import available_threads
@@ -39,6 +40,8 @@ def run_checks() -> Iterator[Check]:
 
 def check_rates() -> Check:
     """Measure how fast this machine is, and keep it for plans."""
+    if not is_compiling():
+        return Check("rates", True, "not measured: kernels are not compiled")
     rates = measure_rates()
     kept = save_rates(rates)
     detail = (

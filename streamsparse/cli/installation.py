@@ -191,5 +191,7 @@ def check_files() -> Check:
     unlimited = limit in (resource.RLIM_INFINITY, -1)
     if unlimited or limit >= _LEAST_FILES:
         return Check("open files", True, "no limit" if unlimited else f"up to {limit:,}")
-    higher = _LEAST_FILES if most < 0 else min(most, _LEAST_FILES)
-    return Check("open files", True, f"at most {limit:,}", f"ulimit -n {higher}")
+    remedy = f"ulimit -n {_LEAST_FILES}"
+    if 0 <= most < _LEAST_FILES:
+        remedy = f"ask who runs this machine for a hard limit of {_LEAST_FILES} open files"
+    return Check("open files", True, f"at most {limit:,}", remedy)

@@ -136,6 +136,12 @@ def test_doctor__kernels_that_are_not_compiled_fail(monkeypatch):
     assert check.remedy == "unset NUMBA_DISABLE_JIT"
 
 
+def test_doctor__keeps_no_rates_of_kernels_that_are_not_compiled(monkeypatch):
+    monkeypatch.setattr(checkup, "is_compiling", lambda: False)
+    assert "not measured" in checkup.check_rates().detail
+    assert load_rates() is None
+
+
 def test_doctor__knows_whether_numba_compiles_and_where_it_keeps_kernels():
     code = (
         "from streamsparse.cli.installation import check_numba; from streamsparse.kernels.jit "
@@ -176,6 +182,8 @@ def test_doctor__narrow_text_and_few_files_are_notes(monkeypatch):
     resource = pytest.importorskip("resource")
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
     assert installation.check_files() == Check("open files", True, "at most 256", "ulimit -n 1024")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+    assert "hard limit of 1024" in installation.check_files().remedy
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
     assert installation.check_files().verdict == "ok"
 
