@@ -10,6 +10,7 @@ from streamsparse.version import __version__
 
 if TYPE_CHECKING:
     from streamsparse import dask as dask
+    from streamsparse import plot as plot
     from streamsparse.api.access import load, open_source
     from streamsparse.api.attention import attention, attention_error
     from streamsparse.api.certify import certify
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from streamsparse.methods.base import CurvePoint
     from streamsparse.results.result import Result
     from streamsparse.running.plan import Plan
+
+# Modules that are there as soon as they are asked for.
+_MODULES = ("dask", "plot")
 
 # Where each public name is defined.
 _HOMES = {
@@ -78,7 +82,7 @@ _HOMES = {
     "Plan": "streamsparse.running.plan",
 }
 
-# Without "dask": a star would put it in the place of the user's dask.
+# Without the modules: a star would put "dask" in the place of the user's dask.
 __all__ = [
     "BadStructureError",
     "BudgetTooSmallError",
@@ -118,8 +122,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "dask":
-        return import_module("streamsparse.dask")
+    if name in _MODULES:
+        return import_module(f"streamsparse.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
@@ -128,4 +132,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "dask"])
+    return sorted([*__all__, *_MODULES])

@@ -84,3 +84,8 @@ class RunInterrupted(KeyboardInterrupt):
 
 class StreamSparseWarning(UserWarning):
     """The answer is valid, but not the one that was hoped for."""
+
+
+def needs_extra(who: str, package: str, extra: str) -> str:
+    """Return what to say where ``who`` needs a package that is not installed."""
+    return f"{who} needs {package}: pip install 'streamsparse[{extra}]'"

@@ -29,6 +29,7 @@ from streamsparse.api.access import open_source
 from streamsparse.api.pair import sparsify_pair
 from streamsparse.api.reduce import sparsify
 from streamsparse.arrays import Array
+from streamsparse.errors import needs_extra
 from streamsparse.results.result import Result
 
 try:
@@ -36,9 +37,7 @@ try:
     from sklearn.utils import check_random_state
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
-    raise ImportError(
-        "streamsparse.sklearn needs scikit-learn: pip install 'streamsparse[sklearn]'"
-    ) from error
+    raise ImportError(needs_extra("streamsparse.sklearn", "scikit-learn", "sklearn")) from error
 
 __all__ = [
     "GramReducer",
@@ -167,7 +166,7 @@ class _Mapped(_Reducer):
 
     def _keep(self, result: Result, X: Any) -> None:  # noqa: ARG002 - GramReducer keeps X
         empty = np.zeros((0, result.Y.shape[1]))
-        self._result = replace(result, Y=empty, known=None, selection=None, curve=())
+        self._result = replace(result, Y=empty, known=None, selection=None, curve=(), timeline=())
 
     def _map(self, X: Any) -> Any:
         return self._result.transform(

@@ -26,6 +26,7 @@ LAYERS = {
     "results": 8,
     "api": 9,
     "dask": 10,
+    "plot": 10,
     "sklearn": 10,
     "__init__": 11,
     "demo": 12,
@@ -61,6 +62,7 @@ HOMES = {
     "click": {"cli"},
     "sklearn": {"sklearn.py"},
     "h5py": {"sources/hdf5_file.py"},
+    "matplotlib": {"plot"},
     "tqdm": {"running/progress.py"},
     "threadpoolctl": {"running/threads.py", "cli/installation.py"},
 }

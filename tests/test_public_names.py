@@ -13,6 +13,7 @@ import streamsparse as ss
 FUNCTIONS = {
     name: getattr(ss, name) for name in ss.__all__ if inspect.isfunction(getattr(ss, name))
 } | {"dask.sketch": ss.dask.sketch, "dask.gram": ss.dask.gram}
+FUNCTIONS |= {f"plot.{name}": getattr(ss.plot, name) for name in ss.plot.__all__}
 
 
 def test_all__is_sorted_and_complete():
@@ -81,13 +82,13 @@ def test_names__are_imported_from_where_type_checkers_are_told():
     tree = ast.parse(Path(ss.__file__).read_text(encoding="utf-8"))
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
     told = {name.name: node.module for node in block.body for name in node.names}
-    assert told.pop("dask") == "streamsparse"
+    assert all(told.pop(name) == "streamsparse" for name in ss._MODULES)
     assert told == ss._HOMES
     assert set(ss.__all__) == set(told) | {"__version__"}
 
 
 def test_names__are_there_when_asked_for_and_no_others():
-    assert {*ss.__all__, "dask"} <= set(dir(ss))
+    assert {*ss.__all__, "dask", "plot"} <= set(dir(ss))
     for name in ss.__all__:
         assert getattr(ss, name) is getattr(ss, name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

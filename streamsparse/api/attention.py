@@ -56,10 +56,10 @@ def attention(
     -----
     No pass over X. Memory: 3 cells per logit.
     """
-    queries, keys = _sides("Y", Y)
+    queries, keys = sides_of("Y", Y)
     beta = check_beta(beta)
     logits = beta * (queries @ keys.T)
-    allowed = _mask(mask, logits.shape)
+    allowed = check_mask(mask, logits.shape)
     return np.asarray(softmax_rows(masked(logits, allowed)))
 
 
@@ -97,10 +97,10 @@ def attention_error(
     if X is given. Exact up to the rounding of G. Masks and biases cancel in the difference of the
     logits: THEORY 1.6 bounds this by 2 tanh(beta max |E_ij| / 2) over the cells that are open.
     """
-    queries, keys = _sides("Y", Y)
+    queries, keys = sides_of("Y", Y)
     beta = check_beta(beta)
     shape = (queries.shape[0], keys.shape[0])
-    allowed = _mask(mask, shape)
+    allowed = check_mask(mask, shape)
     is_pair = isinstance(Y, Result) and Y.is_pair
     G = _logits_of(X_or_G, shape, is_pair=is_pair, memory=memory, feature_axis=feature_axis)
     if G.shape != shape:
@@ -119,7 +119,7 @@ def attention_error(
     return min(largest, 2.0)
 
 
-def _sides(name: str, Y: npt.ArrayLike | Result) -> tuple[Array, Array]:
+def sides_of(name: str, Y: npt.ArrayLike | Result) -> tuple[Array, Array]:
     """Return (what looks, what is looked at), each a matrix."""
     if isinstance(Y, Result) and Y.is_pair:
         return check_matrix(f"{name}.Q", Y.Q), check_matrix(f"{name}.K", Y.K)
@@ -175,7 +175,8 @@ def _is_symmetric(values: Array) -> bool:
     return asymmetry <= 256 * eps * float(np.abs(values).max())
 
 
-def _mask(mask: Mask, shape: tuple[int, int]) -> Array | None:
+def check_mask(mask: Mask, shape: tuple[int, int]) -> Array | None:
+    """Return a mask of logits of this shape: boolean, or additive; None for none."""
     if mask is None:
         return None
     if isinstance(mask, str):

@@ -81,7 +81,7 @@ class LazyJob:
         """
         started, job = time.perf_counter(), self.job(passes)
         with PeakMemory() as peak:
-            result = result_of(job, run_plan(job), started, peak)
+            result = result_of(job, run_plan(job), started, peak, timeline=())
         if self.fingerprint is not None and self.fingerprint != self.source.fingerprint():
             raise SourceChangedError(
                 f"{self.source.name} was written to since the graph that reads it was made; make "

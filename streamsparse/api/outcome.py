@@ -12,10 +12,13 @@ from streamsparse.methods.measuring import certified_error
 from streamsparse.methods.plans import ENTRY_TARGETS
 from streamsparse.results.result import Result
 from streamsparse.running.memory import PeakMemory
+from streamsparse.running.timeline import Points
 from streamsparse.units import format_bytes
 
 
-def result_of(job: Job, reduction: Reduction, started: float, peak: PeakMemory) -> Result:
+def result_of(
+    job: Job, reduction: Reduction, started: float, peak: PeakMemory, timeline: Points
+) -> Result:
     """Return Y with its certificate; ``started`` is when the work began, as ``perf_counter``."""
     plan = job.plan
     met = None
@@ -57,6 +60,7 @@ def result_of(job: Job, reduction: Reduction, started: float, peak: PeakMemory) 
         selection=reduction.selection,
         known=reduction.known,
         feature_digest=job.source.feature_digest(),
+        timeline=timeline,
     )
 
 

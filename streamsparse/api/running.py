@@ -34,6 +34,7 @@ from streamsparse.running.memory import PeakMemory
 from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
+from streamsparse.running.timeline import Timeline
 from streamsparse.sources.base import Source
 from streamsparse.storing.commit import Workplace, check_output, is_complete
 from streamsparse.storing.result_store import ResultWriter, open_result
@@ -199,10 +200,11 @@ class Run:
             PeakMemory() as peak,
             show_progress(self._progress, label=plan.method, total=total, passes=plan.scans) as bar,
         ):
+            timeline = Timeline(bar)
             execution = Execution(
                 threads=available_threads(),
                 zero_nonfinite=self._policies.nonfinite == "zero",
-                progress=bar,
+                progress=timeline,
                 checkpoints=checkpoints,
                 interrupts=self.interrupts,
                 workers=self._workers(),
@@ -210,9 +212,13 @@ class Run:
             )
             job = Job(source, plan, execution, output, scratch=scratch, start=self._start)
             reduction = run_plan(job)
-            if self._made is not None:
+            if self._made is None:
+                points = timeline.finish()
+            else:
+                # Others have read X, at times that nobody knows here.
+                points = ()
                 peak.include(self._made.peak_memory_bytes)
-            result = result_of(job, reduction, self._began, peak)
+            result = result_of(job, reduction, self._began, peak, points)
         self._identity.refuse_change()
         return result
 

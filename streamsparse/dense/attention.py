@@ -15,10 +15,15 @@ def softmax_rows(logits: Array) -> Array:
     return shifted
 
 
+def attention_rows(G_rows: Array, *, beta: float, mask_rows: Array | None) -> Array:
+    """Return softmax(beta G) of some rows of G, masked."""
+    return softmax_rows(masked(_logits(G_rows, beta), mask_rows))
+
+
 def row_distances(G_rows: Array, F_rows: Array, *, beta: float, mask_rows: Array | None) -> Array:
     """Return the L1 distance of softmax(beta F) from softmax(beta G), for each row."""
-    P = softmax_rows(masked(_logits(G_rows, beta), mask_rows))
-    P -= softmax_rows(masked(_logits(F_rows, beta), mask_rows))
+    P = attention_rows(G_rows, beta=beta, mask_rows=mask_rows)
+    P -= attention_rows(F_rows, beta=beta, mask_rows=mask_rows)
     distances: Array = np.abs(P).sum(axis=1)
     return distances
 

@@ -63,15 +63,20 @@ class Finding(NamedTuple):
             return f"{self.measure.value:<9.4g} the largest of {self.sampled:,} rows"
         return str(self.measure)
 
+    @property
+    def name(self) -> str:
+        """What the error is called where it stands alone."""
+        kind = "entry" if self.target == "entries" else self.target
+        return f"{kind} error, {self.label}" if self.is_more else self.label
+
     def cells(self) -> list[str]:
         """Return the cells of a table, as many as there are in its head."""
         zero = "" if self.of_zero is None else f"{self.of_zero.value:.4g}"
-        label = f"{self.target} error, {self.label}" if self.is_more else self.label
         if self.measure is None:
-            return [label, "not measured", "", "", "", zero]
+            return [self.name, "not measured", "", "", "", zero]
         kind, share, confidence = self.measure.kind, self.measure.share, self.measure.confidence
         return [
-            label,
+            self.name,
             f"{self.measure.value:.4g}",
             kind if self.sampled is None else f"the largest of {self.sampled:,} rows",
             "" if share is None else f"{share:.1%}",

@@ -22,6 +22,7 @@ from streamsparse.running.local import Execution
 from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
+from streamsparse.running.timeline import Points
 from streamsparse.sketching.row_map import RowMap
 from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source
@@ -51,6 +52,8 @@ class Result:
     known : of method "select": G and what else a later selection can start from.
     selection : of method "select": what chose the columns, and what it proves; else None.
     feature_digest : of the names of the columns of X, where the source has names, else None.
+    timeline : (seconds since the passes began, bytes of X summed by then), at most 256 points, the
+        last one at the end of the run; empty where others have made the passes.
 
     A result of :func:`sparsify_pair` is that of Z = [Q; K]: ``Q`` and ``K`` are its two parts, and
     its certificate speaks of Q K^T.
@@ -67,6 +70,7 @@ class Result:
     selection: Selection | None
     known: GramState | None
     feature_digest: str | None
+    timeline: Points
 
     @property
     def is_pair(self) -> bool:

@@ -43,6 +43,7 @@ def write_rest(writer: ResultWriter, result: Result, *, run: str | None = None) 
             "column_names": result.column_names,
             "selection": None if result.selection is None else result.selection.to_dict(),
             "feature_digest": result.feature_digest,
+            "timeline": result.timeline,
             "run": run,
         }
     )
@@ -75,6 +76,7 @@ def fields_of(stored: StoredResult) -> dict[str, Any]:
             "known": _known(stored),
             "selection": None if selection is None else Selection(**selection),
             "feature_digest": attributes["feature_digest"],
+            "timeline": tuple((float(t), int(done)) for t, done in attributes["timeline"]),
         }
     except (KeyError, TypeError) as error:
         raise UnsupportedInputError(f"the attributes of the result lack {error}") from error

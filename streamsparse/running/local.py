@@ -172,7 +172,7 @@ def fill(
     keeper = execution.checkpoints
     if keeper is not None and (kept := keeper.find(place)) is not None:
         sums.restore(kept)
-        execution.progress.advance(int(sums.first_column * column_bytes))
+        execution.progress.skip(int(sums.first_column * column_bytes))
     if sums.is_complete:
         return
     try:

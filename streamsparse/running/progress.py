@@ -27,12 +27,18 @@ class Progress(Protocol):
         """Report ``count`` bytes done."""
         ...
 
+    def skip(self, count: int) -> None:
+        """Report ``count`` bytes that an earlier run has done."""
+        ...
+
 
 class _Silent:
     is_in_notebook = False
 
     def advance(self, count: int) -> None:
         pass
+
+    skip = advance
 
     def __enter__(self) -> _Silent:
         return self
@@ -75,6 +81,8 @@ class _Bar:
         if self._passes == 1:
             return self._label
         return f"{self._label}, pass {int(done) + 1} of {self._passes}"
+
+    skip = advance
 
     def __enter__(self) -> _Bar:
         return self

@@ -18,6 +18,7 @@ from streamsparse.errors import (
     StoreError,
     StreamSparseError,
     UnsupportedInputError,
+    needs_extra,
 )
 from streamsparse.sources.dtypes import block_dtype_of
 from streamsparse.sources.reading import attempt, within_deadline
@@ -51,7 +52,7 @@ class Hdf5File:
             import h5py  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise UnsupportedInputError(
-                f"{self.path} is an HDF5 file, which needs h5py: pip install 'streamsparse[io]'"
+                needs_extra(f"{self.path} is an HDF5 file, which", "h5py", "io")
             ) from error
         if not h5py.is_hdf5(self.path):
             raise UnsupportedInputError(f"{self.path} is not an HDF5 file")

@@ -32,7 +32,7 @@ from streamsparse.storing.zarr_write import (
     sparse_attributes,
 )
 
-SCHEMA = 4
+SCHEMA = 5
 
 # Within the attributes: a digest of the rest of them, and of the metadata of every array.
 _SEAL = "sha256"
