@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from streamsparse import dask as dask
     from streamsparse import plot as plot
     from streamsparse.api.access import load, open_source
-    from streamsparse.api.attention import attention, attention_error
+    from streamsparse.api.attention import attention, attention_bound, attention_error
     from streamsparse.api.certify import certify
+    from streamsparse.api.downstream import kernel, neighbors, pca
     from streamsparse.api.pair import sparsify_pair
     from streamsparse.api.part_set import Part
     from streamsparse.api.parts import merge, reduce_part
     from streamsparse.api.reduce import plan, sparsify
     from streamsparse.dense.certificate import Certificate, Measure
+    from streamsparse.dense.kernel import Kernel
+    from streamsparse.dense.neighbors import Neighbors
+    from streamsparse.dense.pca import PrincipalComponents
     from streamsparse.errors import (
         BadStructureError,
         BudgetTooSmallError,
@@ -50,8 +54,12 @@ _HOMES = {
     "load": "streamsparse.api.access",
     "open_source": "streamsparse.api.access",
     "attention": "streamsparse.api.attention",
+    "attention_bound": "streamsparse.api.attention",
     "attention_error": "streamsparse.api.attention",
     "certify": "streamsparse.api.certify",
+    "kernel": "streamsparse.api.downstream",
+    "neighbors": "streamsparse.api.downstream",
+    "pca": "streamsparse.api.downstream",
     "sparsify_pair": "streamsparse.api.pair",
     "Part": "streamsparse.api.part_set",
     "merge": "streamsparse.api.parts",
@@ -60,6 +68,9 @@ _HOMES = {
     "sparsify": "streamsparse.api.reduce",
     "Certificate": "streamsparse.dense.certificate",
     "Measure": "streamsparse.dense.certificate",
+    "Kernel": "streamsparse.dense.kernel",
+    "Neighbors": "streamsparse.dense.neighbors",
+    "PrincipalComponents": "streamsparse.dense.pca",
     "BadStructureError": "streamsparse.errors",
     "BudgetTooSmallError": "streamsparse.errors",
     "CheckpointMismatchError": "streamsparse.errors",
@@ -90,8 +101,10 @@ __all__ = [
     "CheckpointMismatchError",
     "CorruptChunkError",
     "CurvePoint",
+    "Kernel",
     "Measure",
     "MissingChunkError",
+    "Neighbors",
     "NonFiniteError",
     "OutputBusyError",
     "OutputExistsError",
@@ -99,6 +112,7 @@ __all__ = [
     "Part",
     "PartMismatchError",
     "Plan",
+    "PrincipalComponents",
     "Result",
     "RunInterrupted",
     "SourceChangedError",
@@ -109,11 +123,15 @@ __all__ = [
     "UnsupportedInputError",
     "__version__",
     "attention",
+    "attention_bound",
     "attention_error",
     "certify",
+    "kernel",
     "load",
     "merge",
+    "neighbors",
     "open_source",
+    "pca",
     "plan",
     "reduce_part",
     "sparsify",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -151,6 +152,13 @@ def check_of_Y_request(
     )
 
 
+def check_share(share: float) -> float:
+    """Return a share of the rows, in (0, 1]."""
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) <= 1:
+        raise ParameterError(f"share must be a number in (0, 1], not {share!r}")
+    return float(share)
+
+
 def check_matrix(name: str, values: npt.ArrayLike | Result) -> Array:
     """Return a real, finite matrix (n, m) in float64; of a result, its Y."""
     if isinstance(values, Result):
@@ -161,11 +169,31 @@ def check_matrix(name: str, values: npt.ArrayLike | Result) -> Array:
         matrix = np.asarray(values)
     except ValueError as error:
         raise ParameterError(f"{name} must be a matrix (n, m): {error}") from error
+    _check_real(name, matrix)
+    matrix = matrix.astype(np.float64, copy=False)
+    _check_finite(name, matrix)
+    return matrix
+
+
+def check_sparse_or_dense(name: str, values: Any) -> Any:
+    """Return what :func:`check_matrix` does, but in CSR if it is sparse."""
+    if isinstance(values, Result):
+        values = values.Y
+    if not is_sparse(values):
+        return check_matrix(name, values)
+    _check_real(name, values)
+    by_rows = values.tocsr().astype(np.float64)
+    _check_finite(name, by_rows.data)
+    return by_rows
+
+
+def _check_real(name: str, matrix: Any) -> None:
     if matrix.ndim != 2 or 0 in matrix.shape or matrix.dtype.kind not in "fiub":
         raise ParameterError(
             f"{name} must be real with shape (n, m), not {matrix.dtype} {matrix.shape}"
         )
-    matrix = matrix.astype(np.float64, copy=False)
-    if not np.isfinite(matrix).all():
+
+
+def _check_finite(name: str, values: Array) -> None:
+    if not np.isfinite(values).all():
         raise NonFiniteError(f"{name} holds NaN or infinity")
-    return matrix

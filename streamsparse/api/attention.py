@@ -1,4 +1,4 @@
-"""``attention`` and ``attention_error``: dense n x n helpers."""
+"""``attention``, its bound and its error: dense n x n helpers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from streamsparse.api.access import open_pair
-from streamsparse.api.arguments import check_beta, check_matrix, check_of_Y_request
+from streamsparse.api.arguments import (
+    check_beta,
+    check_matrix,
+    check_of_Y_request,
+    check_share,
+)
+from streamsparse.api.given import given
 from streamsparse.arrays import Array
 from streamsparse.dense.attention import masked, row_distances, softmax_rows
+from streamsparse.dense.certificate import Certificate, Measure
+from streamsparse.dense.implied import bound_of_attention
 from streamsparse.errors import ParameterError
 from streamsparse.methods.base import Job
 from streamsparse.methods.certify import plan_check
@@ -54,13 +62,62 @@ def attention(
 
     Notes
     -----
-    No pass over X. Memory: 3 cells per logit.
+    No pass over X. Memory: 3 cells per logit. How far a row may be from that of X:
+    :func:`attention_bound`.
     """
     queries, keys = sides_of("Y", Y)
     beta = check_beta(beta)
     logits = beta * (queries @ keys.T)
     allowed = check_mask(mask, logits.shape)
     return np.asarray(softmax_rows(masked(logits, allowed)))
+
+
+def attention_bound(
+    Y: npt.ArrayLike | Result,
+    beta: float = 1.0,
+    mask: Mask = None,
+    *,
+    certificate: Certificate | None = None,
+    share: float = 1.0,
+) -> Measure | None:
+    """Return how far a row of :func:`attention` may be from that of X in L1, without reading X.
+
+    Parameters
+    ----------
+    Y, beta, mask : as for :func:`attention`.
+    certificate : what :func:`certify` found of this Y; None takes the result's own.
+    share : of how many rows the bound must speak, in (0, 1]: below 1 a bound for that share of the
+        rows goes before one for all of them that is not certain.
+
+    Returns
+    -------
+    A :class:`Measure` of the largest row L1 error, with the kind, confidence and share of what it
+    follows from; None where nothing is known, or nothing follows.
+
+    Raises
+    ------
+    ParameterError : as for :func:`attention`, and for a certificate of another Y.
+
+    Notes
+    -----
+    No pass over X, and no attention is computed. Memory: Y, and the mask if there is one.
+    What was measured, at its own beta and without a mask. Else 2 tanh(beta e / 2), e the strongest
+    claim about max |E_ij| (THEORY 1.3), which a mask or a bias leaves as it is (1.6).
+    """
+    beta, share = check_beta(beta), check_share(share)
+    known = given(Y, certificate)
+    if mask is not None:
+        n, queries = known.squares.size, known.queries
+        _mask(mask, (n, n) if queries is None else (queries, n - queries))
+    if known.certificate is None:
+        return None
+    return bound_of_attention(
+        known.certificate,
+        beta=beta,
+        is_masked=mask is not None,
+        share=share,
+        largest_F=known.largest_F,
+    )
 
 
 def attention_error(

@@ -15,8 +15,9 @@ from streamsparse.dense.linalg import LoewnerError
 from streamsparse.sketching.bounds import attention_of_entry, share_of_rows
 
 _CHUNK_BYTES = 4 << 20
-# Rounding of this size is what everybody means by exact.
-_NEGLIGIBLE = 1e-9
+# A number is exact where rounding is below this share of it, or of this size.
+ROUNDING_SHARE = 0.01
+NEGLIGIBLE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,6 @@ def _with_rounding(value: float, rounding: float, *, most: float) -> Measure | N
     """
     if not math.isfinite(value) or (most == math.inf and rounding > 1):
         return None
-    if rounding <= 0.01 * value or rounding <= _NEGLIGIBLE:
+    if rounding <= ROUNDING_SHARE * value or rounding <= NEGLIGIBLE:
         return Measure(value, "exact")
     return Measure(min(value + rounding, most), "bound")
