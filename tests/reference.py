@@ -254,3 +254,64 @@ def balance(V, rate, slack):
         surplus += b - p
         factors.append(b / p)
     return Balanced(factors, D, surplus)
+
+
+def kernel(F, name, *, gamma=1.0, degree=3, coef0=1.0, beta=1.0):
+    """A kernel entry by entry, from the products of all pairs of rows."""
+
+    def value(i, j):
+        product, lengths = F[i, j], math.sqrt(F[i, i]) * math.sqrt(F[j, j])
+        squared_distance = max(0.0, F[i, i] + F[j, j] - 2 * product)
+        return {
+            "linear": lambda: product,
+            "cosine": lambda: product / lengths if lengths else 0.0,
+            "rbf": lambda: math.exp(-gamma * squared_distance),
+            "polynomial": lambda: (gamma * product + coef0) ** degree,
+            "exponential": lambda: math.exp(beta * product),
+        }[name]()
+
+    n = len(F)
+    return np.array([[value(i, j) for j in range(n)] for i in range(n)])
+
+
+def compared(F, metric):
+    """What neighbours are chosen by, smallest first, from products of rows."""
+    if metric == "euclidean":
+        diagonal = np.diagonal(F)
+        return diagonal[:, None] + diagonal - 2 * F
+    return -kernel(F, {"cosine": "cosine", "inner": "linear"}[metric])
+
+
+def neighbors(values, k):
+    """The k other rows with the smallest values, of equal ones the smaller index first."""
+    found = []
+    for i, row in enumerate(values.tolist()):
+        others = [j for j in range(len(row)) if j != i]
+        found.append(sorted(others, key=lambda j: (row[j], j))[:k])
+    return np.array(found)
+
+
+def surely_near(values, chosen, bound):
+    """Which of the chosen have fewer than k others that can be as near, counted one by one."""
+    n, k = chosen.shape
+    sure = np.zeros((n, k), bool)
+    for i in range(n):
+        for place, j in enumerate(chosen[i]):
+            rivals = [
+                h for h in range(n) if h not in (i, j) and values[i, h] <= values[i, j] + 2 * bound
+            ]
+            sure[i, place] = len(rivals) < k
+    return sure
+
+
+def centred_eigenvalues(X):
+    """The n eigenvalues of H X X^T H, descending, from singular values."""
+    X = X.astype(np.float64)
+    sigma = np.linalg.svd(X - X.mean(axis=0), compute_uv=False)
+    return np.append(np.square(sigma), np.zeros(max(0, len(X) - len(sigma))))
+
+
+def sine_between_spans(X, Y, k):
+    """The largest sine of an angle between the first k principal scores of X and of Y."""
+    U, V = (np.linalg.svd(M - M.mean(axis=0), full_matrices=False)[0][:, :k] for M in (X, Y))
+    return np.linalg.norm(V - U @ (U.T @ V), ord=2)

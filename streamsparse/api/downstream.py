@@ -37,7 +37,7 @@ from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.results.result import Result
 from streamsparse.running.threads import one_blas_thread
 
-# Distances of this size are held at once.
+# Rows of Y, and their distances, are taken in blocks of this size.
 _CHUNK_BYTES = 16 << 20
 
 
@@ -143,7 +143,7 @@ def neighbors(
     bound = None if error is None or error.kind == "estimate" else error.value
     indices, distances = np.empty((n, k), np.int64), np.empty((n, k))
     certain = None if bound is None else np.empty((n, k), np.bool_)
-    step = max(1, _CHUNK_BYTES // (8 * n))
+    step = max(1, _CHUNK_BYTES // (8 * max(known.Y.shape)))
     with one_blas_thread():
         for a in range(0, n, step):
             rows = np.arange(a, min(a + step, n))
