@@ -62,6 +62,7 @@ def certificate_of(X, Y, *, matrix_errors=("spectral", "regularised", "rms_entry
     E, r = F - G, float(np.diagonal(G).max())
     found = {"entry": float(np.abs(E).max()) / r}
     found["rms_entry"] = float(np.sqrt(np.mean(np.square(E / r))))
+    found["attention"] = reference.attention_error(G, F, 1.0)
     found["spectral"] = reference.loewner_error(reference.whitening(X), Y)
     root = np.linalg.cholesky(G + r * np.eye(len(G)))
     whitened = np.linalg.solve(root, np.linalg.solve(root, E).T)
@@ -69,7 +70,7 @@ def certificate_of(X, Y, *, matrix_errors=("spectral", "regularised", "rms_entry
     measures = {
         name: Measure(value, "exact")
         for name, value in found.items()
-        if np.isfinite(value) and name in ("entry", *matrix_errors)
+        if np.isfinite(value) and name in ("entry", "attention", *matrix_errors)
     }
     return Certificate(
         n=len(X),

@@ -85,7 +85,9 @@ def given(
         if not np.isfinite(4 * squares.sum()):
             raise NonFiniteError("the squares of Y overflow float64; scale X and Y down")
     shortfall = math.inf
-    if result is not None and result.plan.exact_diagonal and certificate is not None:
+    # Method "exact" rescales only where that needs fewer columns, and its G may be of float32.
+    is_rescaled = result is not None and result.plan.exact_diagonal and result.map is not None
+    if is_rescaled and certificate is not None:
         shortfall = shortfall_of(certificate, float(squares.sum()))
     return Given(values, squares, certificate, queries, shortfall)
 

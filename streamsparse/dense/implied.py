@@ -117,9 +117,8 @@ def with_rounding(measure: Measure) -> Measure:
 def shortfall_of(certificate: Certificate, trace_of_Y: float) -> float:
     """Return a bound on sum_j |G_jj - F_jj|, for a Y whose rows were rescaled to their norms.
 
-    Rows have F_jj = G_jj, but for those that the sketch made zero, and those that only lost columns
-    and were not rescaled: F_jj <= G_jj. All terms have one sign, so they add up to the difference
-    of the traces. Rounding: n, m and d additions, twice.
+    F_jj = G_jj but for rows that the sketch made zero, where F_jj = 0 <= G_jj. All terms have one
+    sign, so they add up to the difference of the traces. Rounding: n, m and d additions, twice.
     """
     c = certificate
     rounding = 2 * (c.n + c.m + c.d) * _U64 * c.trace

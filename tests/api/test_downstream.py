@@ -1,6 +1,7 @@
 """Kernels, neighbours and components of Y: against slow twins, and never further off than said."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -229,6 +230,19 @@ def test_attention_bound__is_kept_for_any_beta_and_mask(kind, masked):
     assert ss.attention_bound(matrices()[kind]) is None
 
 
+def test_attention_bound__is_what_was_measured_only_at_its_beta_and_without_a_mask():
+    X = matrices()["flat"]
+    Y = approximations(X)["sketch"]
+    certificate = certificate_of(X, Y)
+    measured, e = certificate.errors.attention, ss.kernel(Y, certificate=certificate).error.value
+    assert ss.attention_bound(Y, certificate=certificate) == measured
+    for beta, mask in ((1.0, "causal"), (2.0, None)):
+        found = ss.attention_bound(Y, beta, mask, certificate=certificate)
+        assert found == Measure(2 * math.tanh(beta * e / 2), "bound")
+    with pytest.raises(ss.ParameterError, match="'causal', not 'anticausal'"):
+        ss.attention_bound(Y, mask="anticausal", certificate=certificate)
+
+
 def test_bounds__are_attained_where_nothing_better_can_be_said():
     # Up to what is added for rounding: 1 % of e, which a slope may enlarge.
     X, e = np.eye(2), 0.1
@@ -288,6 +302,7 @@ def test_good_sketch__makes_most_neighbours_certain_and_its_components_narrow(re
     assert ss.attention_bound(reduced, 0.5).value < uniform
 
 
+@pytest.mark.slow
 def test_bounds__of_sampled_rows_and_probes_fail_as_rarely_as_they_say():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((300, 600)) / np.sqrt(600)
@@ -317,6 +332,17 @@ def reference_rbf(F):
     return np.exp(-np.maximum(reference.compared(F, "euclidean"), 0))
 
 
+def test_squared_distances__have_four_errors_where_norms_are_not_exact(result):
+    _, reduced = result
+    assert not reduced.plan.exact_diagonal
+    # The traces agree: long rows make up for short ones.
+    trace = np.square(reduced.Y).sum()
+    certificate = dataclasses.replace(reduced.certificate, trace=float(trace))
+    e = ss.kernel(reduced, certificate=certificate).error.value
+    found = ss.neighbors(reduced, 3, certificate=certificate).error.value
+    np.testing.assert_allclose(found, 4 * e, rtol=1e-9)
+
+
 def test_exact_norms__halve_the_error_of_squared_distances(result):
     X, _ = result
     reduced = ss.sparsify(X, "sketch", epsilon=0.2, target="entries")
@@ -331,16 +357,31 @@ def test_exact_norms__halve_the_error_of_squared_distances(result):
     np.testing.assert_allclose(alone.error.value, 4 * e, rtol=1e-9)
 
 
-def test_exact_norms__are_not_believed_where_the_sketch_has_lost_a_row(result):
-    X, _ = result
-    reduced = ss.sparsify(X, "sketch", epsilon=0.2, target="entries")
+def test_exact_norms__are_not_believed_where_the_sketch_has_lost_a_row():
+    # Opposite rows: of those that lose one, F_ii + F_jj - 2 F_ij is off by three squares, not two.
+    x = np.random.default_rng(0).standard_normal((2, 500))
+    X = np.concatenate([x, -x])
+    reduced = ss.sparsify(X, "sketch", epsilon=0.5, target="entries")
+    assert reduced.plan.exact_diagonal
     Y = np.array(reduced.Y)
     Y[0] = 0
-    certificate = dataclasses.replace(certificate_of(X, Y), m=Y.shape[1])
-    lost = dataclasses.replace(reduced, Y=Y, certificate=certificate)
-    true = reference.compared(X @ X.T, "euclidean")
-    values = reference.compared(Y @ Y.T, "euclidean")
-    assert np.abs(values - true).max() <= ss.neighbors(lost, 3).error.value
+    lost = dataclasses.replace(reduced, Y=Y, certificate=certificate_of(X, Y))
+    true, values = (reference.compared(M @ M.T, "euclidean") for M in (X, Y))
+    error = ss.neighbors(lost, 3).error.value
+    assert 2 * ss.kernel(lost).error.value < np.abs(values - true).max() <= error
+
+
+def test_angle__is_not_told_where_the_directions_of_X_may_have_changed_places():
+    plane = np.random.default_rng(0).standard_normal((6, 2))
+    U = np.linalg.qr(np.column_stack([np.ones(6), plane]))[0][:, 1:]
+    X, Y = U * np.sqrt([1.45, 1.55]), U * np.sqrt([2.0, 1.0])
+    assert reference.sine_between_spans(X, Y, 1) == pytest.approx(1)
+    # ||E||_F = 0.78 is below the gap of Y, which is 1.
+    certificate = certificate_of(X, Y, matrix_errors=("rms_entry",))
+    assert ss.pca(Y, 1, certificate=certificate).angle is None
+    near = U * np.sqrt([1.9, 1.0])
+    certificate = certificate_of(near, Y, matrix_errors=("rms_entry",))
+    assert 0 < ss.pca(Y, 1, certificate=certificate).angle.value < 0.2
 
 
 def test_claims__keep_their_confidence_and_share_and_estimates_make_nothing_certain():
