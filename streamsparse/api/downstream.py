@@ -85,7 +85,8 @@ def kernel(
     exp(beta r) (exp(beta e) - 1) for "exponential". e is taken from the strongest claim there is:
     certain for all rows, a bound for all rows, one for most rows, an estimate; the error keeps its
     kind, confidence and share, and is None where nothing is known or nothing follows. What holds
-    for most rows says something of "cosine" and "rbf" only with exact norms. Proofs:
+    for most rows, or for queries and keys, says something of "cosine" and "rbf" only with exact
+    norms. Proofs:
     ``dense/kernel.py``, ``dense/implied.py``.
     """
     check_choice("name", name, tuple(KERNELS))
@@ -138,6 +139,8 @@ def neighbors(
     share = check_share(share)
     known = given(Y, certificate, pairs="use kernel, or neighbors of one of them")
     n = known.squares.size
+    if n < 2:
+        raise ParameterError(f"neighbours need 2 rows at least, Y has {n}")
     k = check_count("k", k, low=1, high=n - 1)
     error = _error_of_compared(known, metric, share)
     bound = None if error is None or error.kind == "estimate" else error.value

@@ -73,9 +73,10 @@ def entry_error(
 
     Notes
     -----
-    |E_ii| + |E_jj| is at most 2 e where the claim is about all rows, and at most the shortfall,
-    whose terms have one sign. Added to e: products of rows of Y are rounded here and were rounded
-    in the certificate, each time by m + 2 units of max F_ii at most (Higham 3.5).
+    |E_ii| + |E_jj| is at most 2 e where the claim is about all rows (of queries and keys it is
+    about E_ij alone), and at most the shortfall, whose terms have one sign. Added to e: products of
+    rows of Y are rounded here and were rounded in the certificate, each time by m + 2 units of
+    max F_ii at most (Higham 3.5).
     """
     errors = certificate.errors
     most = None if needs_diagonal and shortfall == math.inf else errors.most_rows_entry
@@ -84,7 +85,8 @@ def entry_error(
         return None
     claim = with_rounding(found)
     entry = claim.value * certificate.r + 2 * (certificate.m + 2) * _U64 * largest_F
-    diagonal = 2 * entry if claim.share is None else math.inf
+    has_diagonal = claim.share is None and certificate.queries is None
+    diagonal = 2 * entry if has_diagonal else math.inf
     return EntryError(replace(claim, value=entry), min(diagonal, shortfall))
 
 

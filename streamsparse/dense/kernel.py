@@ -31,7 +31,8 @@ class Kernel:
     ----------
     name : which.
     values : (n, n) float64, or (queries, keys) of a pair.
-    error : no value is further from that of X; None where nothing is known.
+    error : no value is further from that of X, as surely as the measure says; None where nothing
+        is known.
     """
 
     name: str

@@ -451,6 +451,23 @@ def test_kernel__of_a_pair_has_queries_and_keys():
             refused(pair)
 
 
+def test_kernel__of_a_pair_does_not_take_products_for_norms():
+    X = np.random.default_rng(0).standard_normal((12, 500)) / np.sqrt(500)
+    plain = ss.sparsify_pair(X[:5], X[5:], "sketch", m=256)
+    # The same products of queries and keys, other lengths of both.
+    stretched = dataclasses.replace(plain, Y=plain.Y * np.where(np.arange(12) < 5, 2, 0.5)[:, None])
+    for pair in (plain, stretched):
+        assert ss.kernel(pair).error is not None
+        assert ss.kernel(pair, "rbf").error is None
+        assert ss.kernel(pair, "cosine").error is None
+    known = ss.sparsify_pair(X[:5], X[5:], "sketch", epsilon=0.3, target="entries")
+    assert known.plan.exact_diagonal
+    for name in ("rbf", "cosine"):
+        found = ss.kernel(known, name)
+        moved = np.abs(found.values - reference.kernel(X @ X.T, name)[:5, 5:]).max()
+        assert moved <= found.error.value < 1
+
+
 # Refusals, with the numbers.
 
 
@@ -474,6 +491,8 @@ def test_downstream__refuses_what_it_cannot_answer():
         ss.neighbors(Y, 4)
     with pytest.raises(ss.ParameterError, match="2 rows at least, Y has 1"):
         ss.pca(Y[:1])
+    with pytest.raises(ss.ParameterError, match="2 rows at least, Y has 1"):
+        ss.neighbors(Y[:1], 1)
     for share in (0, 1.5, True, "all"):
         with pytest.raises(ss.ParameterError, match="share"):
             ss.kernel(Y, share=share)
