@@ -229,7 +229,7 @@ def _kernel_function(
     defaults = kernel.__kwdefaults__
     for parameter, value in asked.items():
         if parameter not in has and value != defaults[parameter]:
-            raise ParameterError(f"kernel {name!r} has no {parameter}, which is {value:g}")
+            raise ParameterError(f"{parameter} = {value:g} is no parameter of kernel {name!r}")
     return KERNELS[name](**{parameter: asked[parameter] for parameter in has})
 
 

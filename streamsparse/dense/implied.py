@@ -149,3 +149,8 @@ def bound_of_attention(
     if error is None:
         return None
     return error.implies(attention_of_entry(entry=error.entry, beta=beta, r=1.0), trivial=2.0)
+
+
+def describe(error: Measure | None) -> str:
+    """Return a measure as text."""
+    return "not known" if error is None else str(error)

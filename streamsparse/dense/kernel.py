@@ -14,7 +14,7 @@ import numpy as np
 
 from streamsparse.arrays import Array
 from streamsparse.dense.certificate import Measure
-from streamsparse.dense.implied import EntryError
+from streamsparse.dense.implied import EntryError, describe
 from streamsparse.errors import ParameterError
 
 # Powers of degree up to 1,000, and exp, round by no more relative to the largest value.
@@ -46,11 +46,6 @@ class Kernel:
             f"Kernel {self.name}, {rows:,} x {columns:,}\n"
             f"  error of a value                  {describe(self.error)}"
         )
-
-
-def describe(error: Measure | None) -> str:
-    """Return a measure as text."""
-    return "not known" if error is None else str(error)
 
 
 class Products(NamedTuple):

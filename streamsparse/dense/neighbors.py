@@ -8,7 +8,7 @@ import numpy as np
 
 from streamsparse.arrays import Array
 from streamsparse.dense.certificate import Measure
-from streamsparse.dense.kernel import describe
+from streamsparse.dense.implied import describe
 
 
 @dataclass(frozen=True, slots=True, eq=False)

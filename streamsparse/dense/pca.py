@@ -15,8 +15,7 @@ import numpy as np
 
 from streamsparse.arrays import Array
 from streamsparse.dense.certificate import Certificate, Measure
-from streamsparse.dense.implied import with_rounding
-from streamsparse.dense.kernel import describe
+from streamsparse.dense.implied import describe, with_rounding
 from streamsparse.dense.linalg import eigenpairs, product_with_transpose
 
 
