@@ -108,7 +108,7 @@ def attention_bound(
     known = given(Y, certificate)
     if mask is not None:
         n, queries = known.squares.size, known.queries
-        _mask(mask, (n, n) if queries is None else (queries, n - queries))
+        check_mask(mask, (n, n) if queries is None else (queries, n - queries))
     if known.certificate is None:
         return None
     return bound_of_attention(
