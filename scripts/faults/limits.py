@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 def gram(source) -> np.ndarray:
     """Return G of a source, by the pass of method "exact"."""
     source = open_source(source, feature_axis=1, missing="error")
-    return drivers.run(gram_pass, source, drivers.plan_of(source, method="exact", memory=ANY))[0]
+    return drivers.run(gram_pass, source, drivers.plan_of(source, method="exact", memory=ANY)).gram
 
 
 def same(found, expected) -> bool:

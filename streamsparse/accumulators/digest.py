@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
-from streamsparse.accumulators.steps import columns_of
+from streamsparse.accumulators.steps import columns_of, shifted
 from streamsparse.arrays import Array, Interval
 from streamsparse.kernels.digest import digest_dense, digest_sparse_columns, digest_sparse_rows
 from streamsparse.kernels.ranges import Each, even_ranges
@@ -20,10 +20,12 @@ class DigestAccumulator(Additive):
 
     Additions of integers commute, so the words depend on the values alone: not on chunks, blocks,
     spans, threads, nor on dense or sparse storage. Memory: rows * 8 bytes per state.
+    ``first_column``: which j column 0 of the pieces has.
     """
 
-    def __init__(self, *, rows: int) -> None:
+    def __init__(self, *, rows: int, first_column: int = 0) -> None:
         self.rows = rows
+        self.first_column = first_column
 
     def start(self) -> State:
         """Return the words, zero."""
@@ -31,6 +33,7 @@ class DigestAccumulator(Additive):
 
     def update(self, state: State, piece: Piece, each: Each) -> None:
         """Add the columns of one piece, in steps, so that few factors are held at once."""
+        piece = shifted(piece, self.first_column)
         for first in range(*piece.columns, _STEP):
             columns = (first, min(first + _STEP, piece.columns[1]))
             self._add_step(state[0], piece, columns, each)

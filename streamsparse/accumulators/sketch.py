@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamsparse.accumulators.base import Additive, DensePiece, Piece, SparsePiece, State
+from streamsparse.accumulators.steps import shifted
 from streamsparse.arrays import Array
 from streamsparse.kernels.ranges import Each, even_ranges
 from streamsparse.kernels.sketch import Lists, fill_lists, sketch_dense, sketch_sparse
@@ -22,12 +23,14 @@ class SketchAccumulator(Additive):
     The scale 1 / sqrt(s) is applied once, after folding: sums of integers stay integers.
 
     Memory: rows * (m + s (run - 1)) * 8 bytes per state, and for dense pieces less than 1 MiB for
-    each thread. Sparse pieces must come by rows.
+    each thread. Sparse pieces must come by rows. ``first_column``: the column of S that belongs to
+    column 0 of the pieces.
     """
 
-    def __init__(self, *, rows: int, operator: SparseSign) -> None:
+    def __init__(self, *, rows: int, operator: SparseSign, first_column: int = 0) -> None:
         self.rows = rows
         self.operator = operator
+        self.first_column = first_column
 
     def start(self) -> State:
         """Return the padded sums, zero."""
@@ -35,6 +38,7 @@ class SketchAccumulator(Additive):
 
     def update(self, state: State, piece: Piece, each: Each) -> None:
         """Add the columns of one piece, in column order within every cell of Y."""
+        piece = shifted(piece, self.first_column)
         if isinstance(piece, SparsePiece):
             self._update_sparse(state[0], piece, each)
             return

@@ -1,4 +1,4 @@
-"""Sparse pieces by rows, cut into narrower ones, so that what is kept per column stays small."""
+"""Pieces cut into narrower ones, so that what is kept per column stays small, or moved."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamsparse.accumulators.base import SparsePiece
+from streamsparse.accumulators.base import DensePiece, Piece, SparsePiece
 from streamsparse.accumulators.tiles import STACK_BYTES
 from streamsparse.arrays import Interval
 from streamsparse.kernels.layout import advance
@@ -20,6 +20,24 @@ def column_steps(piece: SparsePiece, *, bytes_per_column: int) -> Iterator[Spars
         step, piece = split_piece(piece, piece.columns[0] + width)
         yield step
     yield piece
+
+
+def shifted(piece: Piece, columns: int) -> Piece:
+    """Return a piece as if it lay so many columns further on in X."""
+    if columns == 0:
+        return piece
+    moved = (piece.columns[0] + columns, piece.columns[1] + columns)
+    if isinstance(piece, DensePiece):
+        return replace(piece, columns=moved)
+    return replace(piece, columns=moved, origin=piece.origin + columns)
+
+
+def cut(piece: Piece, columns: Interval) -> Piece:
+    """Return these columns of a piece, by rows if it is sparse."""
+    if isinstance(piece, SparsePiece):
+        return columns_of(piece, columns)
+    offset = piece.offset + columns[0] - piece.columns[0]
+    return replace(piece, columns=columns, offset=offset)
 
 
 def columns_of(piece: SparsePiece, columns: Interval) -> SparsePiece:

@@ -11,7 +11,6 @@ from streamsparse.methods.base import Start
 from streamsparse.results.result import Result
 from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source as open_any_source
-from streamsparse.sources.stacked import StackedSource
 from streamsparse.storing.result_store import open_result as open_stored
 
 
@@ -44,24 +43,6 @@ def open_source(obj: Any, feature_axis: int = 1) -> Source:
     return open_any_source(obj, feature_axis=check_feature_axis(feature_axis), missing="error")
 
 
-def open_pair(pair: Any, *, feature_axis: int, missing: str) -> StackedSource:
-    """Open queries and keys, a tuple (Q, K), as one source with the queries above the keys."""
-    if not isinstance(pair, tuple) or len(pair) != 2:
-        raise ParameterError(
-            f"queries and keys must be a tuple (Q, K), not a {type(pair).__name__}"
-        )
-    above, below = (open_any_source(X, feature_axis=feature_axis, missing=missing) for X in pair)
-    return StackedSource(above, below)
-
-
-def check_queries(source: StackedSource, queries: int) -> None:
-    """Refuse queries and keys that are not cut where the reduced ones were."""
-    if source.above.shape[0] != queries:
-        raise ParameterError(
-            f"{queries:,} queries were reduced, but Q has {source.above.shape[0]:,} rows"
-        )
-
-
 def load(path: str | Path) -> Result:
     """Open a saved result.
 
@@ -83,7 +64,7 @@ def load(path: str | Path) -> Result:
 
     Notes
     -----
-    No pass over X. Memory: the projection, if the result has one.
+    No pass over X. Memory: the projection, if the result has one, and a few numbers for each row.
     """
     return Result.from_stored(open_stored(Path(path)))
 
@@ -108,4 +89,4 @@ def open_start(start: Result | str | Path | None, source: Source | None) -> Star
             f"start is of a matrix of shape ({certificate.n:,}, {certificate.d:,}), but X is "
             f"({source.shape[0]:,}, {source.shape[1]:,})"
         )
-    return Start(result.columns, result.weights, result.known)
+    return Start(result.columns, result.weights, result.known.in_memory())

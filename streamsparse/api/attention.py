@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from streamsparse.api.access import open_pair
 from streamsparse.api.arguments import (
     check_beta,
     check_matrix,
@@ -31,6 +30,7 @@ from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
 from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source as open_any_source
+from streamsparse.sources.stacked import open_pair
 
 # Who may look where: boolean, additive, or "causal" (row i looks at the columns up to i).
 Mask: TypeAlias = "npt.ArrayLike | Literal['causal'] | None"
@@ -219,7 +219,8 @@ def _gram(source: Source, *, memory: int | str, feature_axis: int) -> Array:
     with show_progress(False, label="gram", total=0) as bar:
         job = Job(source, plan, Execution(threads, False, bar), output=None)
         with with_planned_layout(job) as ready:
-            return gram_pass(ready)[0]
+            G: Array = gram_pass(ready).gram
+            return G
 
 
 def _is_symmetric(values: Array) -> bool:

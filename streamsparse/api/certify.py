@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamsparse.api.access import check_queries, open_pair
 from streamsparse.api.arguments import (
     check_flag,
     check_matrix,
@@ -37,7 +36,7 @@ from streamsparse.sketching.bounds import rows_for_share
 from streamsparse.sketching.draws import sample_rows
 from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source as open_any_source
-from streamsparse.sources.stacked import StackedSource
+from streamsparse.sources.stacked import StackedSource, check_queries, open_pair
 
 # Another sample than a run with the default seed, or with the seed next to it, has drawn.
 _FRESH_SEED = 0x5EED
@@ -179,8 +178,8 @@ def certify(
         method="given" if earlier is None else earlier.method,
         seed=plan.seed if earlier is None else earlier.seed,
         beta=plan.beta,
-        r=scope_of(plan, source, seen.squared_norms).r,
-        trace=seen.trace,
+        r=scope_of(plan, seen.known).r,
+        trace=seen.known.trace,
         errors=errors,
         target=None,
         epsilon=None,

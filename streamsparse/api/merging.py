@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from streamsparse.api.identity import Identity
-from streamsparse.api.outcome import warn_if_missed
 from streamsparse.api.part_set import Part, PartSet, first_pass_at
 from streamsparse.api.running import Destination, Made, Run, check_out_of, warn_if_known_by_name
 from streamsparse.api.summing import Wanted, join_parts, passes_of
 from streamsparse.errors import ParameterError, SourceNotFoundError
+from streamsparse.results.missed import warn_if_missed
 from streamsparse.results.result import Result
 from streamsparse.results.saved import path_of
 from streamsparse.sources.base import Source

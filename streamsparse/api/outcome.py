@@ -1,19 +1,15 @@
-"""What a reduction has come to: the Result, and a warning where it is less than was hoped for."""
+"""What a reduction has come to: the Result."""
 
 from __future__ import annotations
 
 import time
-import warnings
 
 from streamsparse.dense.certificate import Certificate
-from streamsparse.errors import StreamSparseWarning
 from streamsparse.methods.base import Job, Reduction
-from streamsparse.methods.measuring import certified_error
-from streamsparse.methods.plans import ENTRY_TARGETS
+from streamsparse.methods.measuring import is_met
 from streamsparse.results.result import Result
 from streamsparse.running.memory import PeakMemory
 from streamsparse.running.timeline import Points
-from streamsparse.units import format_bytes
 
 
 def result_of(
@@ -21,10 +17,6 @@ def result_of(
 ) -> Result:
     """Return Y with its certificate; ``started`` is when the work began, as ``perf_counter``."""
     plan = job.plan
-    met = None
-    if plan.epsilon is not None:
-        measured = certified_error(reduction.errors, plan.target)
-        met = None if measured is None else measured.value <= plan.epsilon
     certificate = Certificate(
         n=plan.n,
         d=plan.d,
@@ -37,7 +29,7 @@ def result_of(
         errors=reduction.errors,
         target=None if plan.epsilon is None else plan.target,
         epsilon=plan.epsilon,
-        met=met,
+        met=is_met(reduction.errors, plan.target, plan.epsilon),
         queries=plan.queries,
         passes=plan.stream.passes,
         bytes_read=plan.stream.bytes_to_read,
@@ -62,61 +54,3 @@ def result_of(
         feature_digest=job.source.feature_digest(),
         timeline=timeline,
     )
-
-
-def warn_if_missed(result: Result) -> None:
-    """Say so where epsilon is not certified: with the best found, and what would do.
-
-    And where memory left no room to measure anything: an answer without a certificate.
-    """
-    if result.certificate.checked_rows == 0:
-        warnings.warn(
-            f"nothing could be measured within {format_bytes(result.plan.memory_budget)}: the "
-            f"errors of Y are unknown; raise memory, or check it with certify",
-            StreamSparseWarning,
-            stacklevel=4,
-        )
-    if result.certificate.epsilon is not None and not result.certificate.met:
-        warnings.warn(_describe_miss(result), StreamSparseWarning, stacklevel=4)
-
-
-def _describe_miss(result: Result) -> str:
-    certificate, plan = result.certificate, result.plan
-    measured = certified_error(certificate.errors, plan.target)
-    if measured is None:
-        if result.plan.checked_rows == certificate.n:
-            what = (
-                "the rounding of products of float32 hides it, because directions of X differ too "
-                "much in size; give X as float64"
-            )
-        elif certificate.checked_rows == 0:
-            what = "no row could be compared within memory; raise it"
-        elif plan.target in ENTRY_TARGETS:
-            what = f"only {plan.checked_rows:,} rows could be compared within memory; raise it"
-        elif plan.target == "spectral":
-            what = (
-                "ss.certify(X, result, spectral=3) bounds it in more passes, exact=True computes it"
-            )
-        else:
-            what = "raise memory for a wider sketch, or ss.certify(X, result, exact=True)"
-        return (
-            f"whether the {plan.target} error is within epsilon = {plan.epsilon:g} was not "
-            f"certified in this pass: {what}"
-        )
-    assert plan.epsilon is not None
-    text = (
-        f"the {plan.target} error is certified to be at most {measured.value:.3g}, not "
-        f"epsilon = {plan.epsilon:g}; this is the best found, with m = {certificate.m:,}"
-    )
-    remedies = ['use method="exact"']
-    columns = plan.sketch_columns or plan.most_columns
-    if columns is not None and plan.method != "exact":
-        # Errors of random methods fall as 1 / sqrt(columns).
-        ratio = min(measured.value / plan.epsilon, 1e9)
-        needed = columns * ratio**2
-        if needed <= plan.d:
-            memory = plan.stream.peak_memory_bytes * needed / columns
-            remedies.insert(
-                0, f"allow about {needed:,.0f} columns (memory={format_bytes(memory)!r})"
-            )
-    return f"{text}; {' or '.join(remedies)}"

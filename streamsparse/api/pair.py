@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from streamsparse.api.access import open_pair
 from streamsparse.api.arguments import check_policies, check_request
 from streamsparse.api.identity import Policies
 from streamsparse.api.running import check_destination, reduce_source
 from streamsparse.results.result import Result
 from streamsparse.results.saved import path_of
+from streamsparse.sources.stacked import open_pair
 
 
 def sparsify_pair(

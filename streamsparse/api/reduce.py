@@ -173,7 +173,7 @@ def sparsify(
     Returns
     -------
     A :class:`Result`: ``Y``, ``certificate``, ``plan``, ``curve``, ``columns`` and ``weights``,
-    ``selection``, ``column_names``, ``transform``, ``save``.
+    ``selection``, ``column_names``, ``transform``, ``append``, ``remove``, ``save``.
 
     Raises
     ------

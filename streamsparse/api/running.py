@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from streamsparse.api.arguments import check_flag, check_out
 from streamsparse.api.identity import Identity, Policies
-from streamsparse.api.outcome import result_of, warn_if_missed
+from streamsparse.api.outcome import result_of
 from streamsparse.api.workers import dask_workers
 from streamsparse.errors import (
     OutputExistsError,
@@ -24,8 +24,9 @@ from streamsparse.errors import (
 from streamsparse.methods.auto import make_plan
 from streamsparse.methods.base import Job, Request, Start
 from streamsparse.methods.run import run_plan
+from streamsparse.results.missed import warn_if_missed
 from streamsparse.results.result import Result
-from streamsparse.results.saved import write_rest
+from streamsparse.results.saved import reopened, write_rest
 from streamsparse.running.checkpoint import PRECIOUS_SECONDS, Checkpoints
 from streamsparse.running.facts import Facts
 from streamsparse.running.interrupts import Interrupts
@@ -188,7 +189,7 @@ class Run:
             # Y is there: what is left over is swept by the next run, if not now.
             with suppress(StoreError):
                 checkpoints.discard()
-        return replace(result, Y=open_result(out).Y)
+        return reopened(result, out)
 
     def _reduce(
         self, output: ResultWriter | None, scratch: Path | None, checkpoints: Checkpoints | None

@@ -11,6 +11,7 @@ import numpy as np
 
 import streamsparse as ss
 from streamsparse.cli.options import describe_result, next_line
+from streamsparse.results.card import outcome
 from streamsparse.storing.commit import read_marker
 from streamsparse.storing.part_store import is_part, open_part
 from streamsparse.units import format_bytes, format_seconds
@@ -129,9 +130,7 @@ def _count_chunks(path: str) -> dict[str, int]:
 
 def _describe_result(path: str) -> Described:
     result = ss.load(path)
-    lines = [_line("result", path), str(result.certificate)]
-    if result.selection is not None:
-        lines.append(str(result.selection))
+    lines = [_line("result", path), *outcome(result)]
     plan = result.plan
     ways = [next_line("certify", plan.source, path, *_axis(plan.feature_axis))]
     if plan.method != "exact":

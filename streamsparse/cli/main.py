@@ -16,6 +16,7 @@ from streamsparse.cli.command import DEBUG, debug_option
 from streamsparse.cli.completion import completion
 from streamsparse.cli.demo import demo
 from streamsparse.cli.doctor import doctor
+from streamsparse.cli.extend import append, remove
 from streamsparse.cli.inspect import certify, info
 from streamsparse.cli.merge import merge
 from streamsparse.cli.reduce import plan, reduce
@@ -123,5 +124,17 @@ def cli() -> None:
     """
 
 
-for command in (plan, reduce, certify, info, transform, merge, demo, doctor, completion):
+for command in (
+    plan,
+    reduce,
+    certify,
+    info,
+    transform,
+    append,
+    remove,
+    merge,
+    demo,
+    doctor,
+    completion,
+):
     cli.add_command(command)

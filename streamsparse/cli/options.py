@@ -230,10 +230,15 @@ def print_json(values: dict[str, Any]) -> None:
 
 
 def describe_result(result: Result) -> dict[str, Any]:
-    """Return the plan, the certificate and, of chosen columns, the selection, for JSON."""
-    facts = {"plan": result.plan.to_dict(), "certificate": result.certificate.to_dict()}
+    """Return the plan, the certificate and, where there are any, selection and gaps, for JSON."""
+    facts: dict[str, Any] = {
+        "plan": result.plan.to_dict(),
+        "certificate": result.certificate.to_dict(),
+    }
     if result.selection is not None:
         facts["selection"] = result.selection.to_dict()
+    if not result.is_whole:
+        facts["intervals"] = [list(interval) for interval in result.intervals]
     return facts
 
 

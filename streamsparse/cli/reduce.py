@@ -81,9 +81,9 @@ def reduce(source: str, out: str, overwrite: bool, as_json: bool, **request: Any
 
 def show_result(result: ss.Result, out: str, *, why: str | None) -> None:
     """Print what was made and measured; ``why``: of the method, where nobody asked for it."""
-    click.echo(str(result.certificate))
-    if result.selection is not None:
-        click.echo(str(result.selection))
+    from streamsparse.results.card import outcome
+
+    click.echo("\n".join(outcome(result)))
     if why is not None:
         why = f"auto chose {result.plan.method}: {why}"
         click.echo(textwrap.fill(why, 80, initial_indent="  ", subsequent_indent="    "))

@@ -157,8 +157,9 @@ def measure_sampled(
     where it belongs to a choice among several, each at ``delta``; None for 1 - delta.
     """
     checked = G_I.shape[0]
-    if checked == 0:
-        return Errors()
+    if checked == 0 or scope.rounding > 1:
+        # No row was compared, or none that rounding lets us see.
+        return Errors(checked_rows=checked)
     worst = row_errors(G_I, F_I, scope)
     entry = scope.relative(worst.entry)
     most_entry = most_attention = None

@@ -12,6 +12,7 @@ import numpy as np
 
 from streamsparse.arrays import Array
 from streamsparse.dense.certificate import Errors
+from streamsparse.methods.known import Known
 from streamsparse.running.local import Execution
 from streamsparse.running.plan import Plan
 from streamsparse.sketching.row_map import RowMap
@@ -75,28 +76,12 @@ class Output(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class GramState:
-    """What the Gram pass has found of X: a later selection need not make it again.
-
-    Attributes
-    ----------
-    gram : G = X X^T, (n, n).
-    squared_norms : of the rows, (n,).
-    digest : of the values of each row, (n,) uint64.
-    """
-
-    gram: Array
-    squared_norms: Array
-    digest: Array
-
-
-@dataclass(frozen=True, slots=True)
 class Start:
     """An earlier selection to continue from: (m,) columns and weights, and the Gram pass."""
 
     columns: Array
     weights: Array
-    known: GramState
+    known: Known
 
     def digest(self) -> str:
         """Return a digest of the columns, the weights and the X they are of."""
@@ -250,7 +235,7 @@ class Reduction:
     columns, weights : of "sample" and "select": Y[:, k] = sqrt(weights[k]) X[:, columns[k]].
     curve : the candidates that were measured, by m; empty where there was no choice.
     selection : how the columns of "select" were found.
-    known : what its Gram pass has found.
+    known : what a later selection, or columns that come or go, can start from.
     """
 
     Y: Any
@@ -262,4 +247,4 @@ class Reduction:
     weights: Array | None = None
     curve: tuple[CurvePoint, ...] = ()
     selection: Selection | None = None
-    known: GramState | None = None
+    known: Known | None = None

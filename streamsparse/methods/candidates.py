@@ -18,7 +18,8 @@ from streamsparse.dense.balance import KEEP_ALL, Balance
 from streamsparse.dense.pool import Pool
 from streamsparse.dense.whiten import Whitener
 from streamsparse.kernels.ranges import Each
-from streamsparse.methods.base import GramState, Job
+from streamsparse.methods.base import Job
+from streamsparse.methods.known import Known
 from streamsparse.methods.one_pass import OnePassChooser
 from streamsparse.methods.passes import refuse_change
 from streamsparse.methods.picked import weighted_columns
@@ -45,7 +46,7 @@ class Held:
     pool: Pool
 
 
-def first_pass(job: Job) -> tuple[GramState, dict[int, Array], Picks | None]:
+def first_pass(job: Job) -> tuple[Known, dict[int, Array], Picks | None]:
     """Return (G and what goes with it, sums by leaf, columns) of a pass over X, or an earlier run.
 
     Columns only where the plan makes no second pass to find them.
@@ -74,7 +75,10 @@ def first_pass(job: Job) -> tuple[GramState, dict[int, Array], Picks | None]:
 
     ((_, found),) = run_bands(job.source, plan.stream, job.execution, accumulators, by_rows=False)
     G, leaves = found["G"]
-    return GramState(G, found["norms"], found["digest"]), leaves, found.get("picks")
+    known = Known.of_pass(
+        G, found["norms"], found["digest"], None, d=plan.d, block_dtype=block_dtype
+    )
+    return known, leaves, found.get("picks")
 
 
 def hold(picks: Picks, whitener: Whitener, each: Each) -> Held:
@@ -83,7 +87,7 @@ def hold(picks: Picks, whitener: Whitener, each: Each) -> Held:
     return Held(picks, picks.columns, picks.scores, pool)
 
 
-def fill_pool(job: Job, known: GramState, whitener: Whitener, each: Each) -> Held:
+def fill_pool(job: Job, known: Known, whitener: Whitener, each: Each) -> Held:
     """Return about as many columns as planned, balanced so that they stand for all of X."""
     plan = job.plan
     count = plan.pool_columns
@@ -102,7 +106,7 @@ def fill_pool(job: Job, known: GramState, whitener: Whitener, each: Each) -> Hel
 
 def pick(
     job: Job,
-    known: GramState,
+    known: Known,
     R: Array,
     chooser: Chooser,
     dtype: type[np.floating],

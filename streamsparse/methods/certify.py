@@ -21,6 +21,7 @@ from streamsparse.methods.base import ALL_ROWS, PROBES, Job, Request
 from streamsparse.methods.exact import gram_pass
 from streamsparse.methods.exact_plan import exact_needs
 from streamsparse.methods.held import hold_sample
+from streamsparse.methods.known import Known
 from streamsparse.methods.measuring import Risk, Seen, measure, measure_all, scope_of
 from streamsparse.methods.plans import (
     Choice,
@@ -125,9 +126,9 @@ def _rows_needs(facts: Facts, *, m: int, count: int, probes: int) -> Needs:
 
 def check_everything(job: Job, Y: Any) -> tuple[Errors, Seen]:
     """Return (errors on all rows, what was seen), from the exact Gram matrix."""
-    G, norms, _ = gram_pass(job)
-    errors = measure_all(G, dense_rows(Y), scope_of(job.plan, job.source, norms))
-    return errors, Seen(job.plan.d, norms, np.arange(job.plan.n), G, None, None)
+    known = gram_pass(job)
+    errors = measure_all(known.gram, dense_rows(Y), scope_of(job.plan, known))
+    return errors, Seen(known, np.arange(job.plan.n), None)
 
 
 def check_rows(
@@ -144,13 +145,19 @@ def check_rows(
     probes = draws.normals(seed=plan.seed, rows=n, columns=plan.probes, stream=draws.PROBES)
     asked = probes if whitened is None else np.concatenate([probes, whitened.probes], axis=1)
     norms, G_I, products = _stream(job, sample, asked)
-    seen = Seen(plan.d, norms, sample, G_I, None, None)
-    if plan.probes:
-        seen = replace(seen, probes=probes, G_probes=products[:, : plan.probes])
+    known = Known.of_pass(
+        G_I,
+        norms,
+        None,
+        products[:, : plan.probes] if plan.probes else None,
+        d=plan.d,
+        block_dtype=job.source.block_dtype,
+    )
+    seen = Seen(known, sample, probes if plan.probes else None)
     risk = None if delta is None else Risk.plain(delta)
-    errors, _ = measure(Y, seen, scope_of(plan, job.source, norms), risk=risk)
+    errors, _ = measure(Y, seen, scope_of(plan, known), risk=risk)
     if whitened is not None:
-        bound = _spectral_bound(job, whitened, products[:, plan.probes :], seen.trace, spectral)
+        bound = _spectral_bound(job, whitened, products[:, plan.probes :], known.trace, spectral)
         # |E| <= epsilon G is more than |E| <= epsilon (G + r I).
         errors = replace(errors, spectral=bound, regularised=bound)
     return errors, seen

@@ -147,10 +147,10 @@ def _regularised(search: Search, spectrum: Spectrum, rank: int, F: Array) -> Err
         return measure_exactly(
             G=seen.G_I, F=F, scope=search.scope, spectral=None, regularised=error
         )
-    if seen.probes is None or seen.G_probes is None:
+    if seen.probes is None or seen.known.probes is None:
         return Errors()
     values, vectors = spectrum.values[:rank], spectrum.vectors[:, :rank]
-    products = vectors @ (values[:, None] * (vectors.T @ seen.probes)) - seen.G_probes
+    products = vectors @ (values[:, None] * (vectors.T @ seen.probes)) - seen.known.probes
     whitened = whitened_by_pairs(values, vectors, products, ridge)
     return Errors(regularised=regularised_bound(whitened, r=ridge, delta=search.delta))
 

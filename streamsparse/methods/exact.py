@@ -17,6 +17,7 @@ from streamsparse.dense.linalg import (
 )
 from streamsparse.dense.measure import Scope
 from streamsparse.methods.base import Job, Reduction
+from streamsparse.methods.known import Known
 from streamsparse.methods.measuring import error_of, measure_all, scope_of
 from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.methods.rows_out import RowsOut
@@ -24,29 +25,36 @@ from streamsparse.running.local import run_bands
 from streamsparse.sketching.row_map import diagonal_scale
 
 
-def gram_pass(job: Job, *, with_digest: bool = False) -> tuple[Array, Array, Array | None]:
-    """Stream X once and return (G (n, n), squared row norms (n,), digest (n,) if asked for)."""
-    n, block_dtype = job.source.shape[0], job.source.block_dtype
+def gram_pass(job: Job, *, digest_column: int = 0) -> Known:
+    """Stream X once and return G (n, n), the row norms and the digest.
+
+    ``digest_column``: as which column the first one of X counts in the digest.
+    """
+    (n, d), block_dtype = job.source.shape, job.source.block_dtype
 
     def accumulators(_: Interval) -> dict[str, Accumulator]:
-        made: dict[str, Accumulator] = {
+        return {
             "norms": NormsAccumulator(rows=n),
             "G": GramAccumulator(rows=n, block_dtype=block_dtype),
+            "digest": DigestAccumulator(rows=n, first_column=digest_column),
         }
-        if with_digest:
-            made["digest"] = DigestAccumulator(rows=n)
-        return made
 
     passed = run_bands(job.source, job.plan.stream, job.execution, accumulators, by_rows=False)
     ((_, found),) = passed
-    return found["G"], found["norms"], found.get("digest")
+    return Known.of_pass(
+        found["G"], found["norms"], found["digest"], None, d=d, block_dtype=block_dtype
+    )
 
 
 def reduce_exactly(job: Job) -> Reduction:
-    """Run the pass and keep m eigenpairs of G: as asked, as epsilon allows, or the rank."""
-    plan = job.plan
-    G, norms, _ = gram_pass(job)
-    scope = scope_of(plan, job.source, norms)
+    """Run the pass and take the square root of G."""
+    return finish_exactly(job, gram_pass(job))
+
+
+def finish_exactly(job: Job, known: Known) -> Reduction:
+    """Keep m eigenpairs of G: as asked, as epsilon allows, or the rank."""
+    plan, G = job.plan, known.gram
+    scope = scope_of(plan, known)
     values, vectors = eigenpairs(G.copy())
     rank = max(1, rank_of(values, rank_tolerance(plan.n)))
     m, is_rescaled = plan.m or rank, False
@@ -57,7 +65,7 @@ def reduce_exactly(job: Job) -> Reduction:
     errors = measure_all(G, Y, scope)
     rows = RowsOut(job.output, plan.n, m)
     rows.put(0, Y)
-    return Reduction(rows.Y, scope.r, float(norms.sum()), errors)
+    return Reduction(rows.Y, scope.r, known.trace, errors, known=known)
 
 
 def _truncate(G: Array, values: Array, vectors: Array, m: int, *, is_rescaled: bool) -> Array:

@@ -19,9 +19,10 @@ def exact_needs(facts: Facts) -> Needs:
     """Return what the exact Gram matrix asks of a pass."""
     n = facts.n
     return Needs(
-        state_cells=n + LANES,
+        # One cell of the digest.
+        state_cells=n + LANES + 1,
         band_cells=STACK_CELLS,
-        kept_cells=1,
+        kept_cells=2,
         result_cells=0,
         scratch_bytes=2 * STACK_BYTES,
         # G, its eigenvectors, the workspace of eigh (2 n^2), Y, and the whitened copy.

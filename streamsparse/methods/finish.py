@@ -46,17 +46,17 @@ Read: TypeAlias = Callable[[Interval], Array]
 def keep_sketch(job: Job, row_map: RowMap, seen: Seen, Y: Any) -> Reduction:
     """Measure a Y that is the sketch itself."""
     plan = job.plan
-    scope = scope_of(plan, job.source, seen.squared_norms)
+    scope = scope_of(plan, seen.known)
     errors, _ = measure(Y, seen, scope, risk=Risk.plain(plan.delta))
     if isinstance(Y, np.ndarray) and not seen.knows_all:
         errors = _with_bootstrap(errors, Y, row_map, scope, job)
-    return Reduction(Y, scope.r, seen.trace, errors, row_map)
+    return Reduction(Y, scope.r, seen.known.trace, errors, row_map, known=seen.known)
 
 
 def finish_sketch(job: Job, operator: SparseSign, seen: Seen, read: Read) -> Reduction:
     """Choose what Y is, make it, measure it."""
     plan, n = job.plan, job.plan.n
-    scope = scope_of(plan, job.source, seen.squared_norms)
+    scope = scope_of(plan, seen.known)
     spectrum = _spectrum(read((0, n)), operator) if plan.dense_stage else None
     points, risk = _candidates(job, operator, spectrum, seen, scope, read)
     # Without a choice: all that the sketch holds, in the fewest columns.
@@ -76,7 +76,9 @@ def finish_sketch(job: Job, operator: SparseSign, seen: Seen, read: Read) -> Red
     if (way == "fold" or width == whole) and not seen.knows_all and plan.stream.bands == 1:
         errors = _bootstrap_of_map(errors, row_map, read, scope, job)
     curve = tuple(sorted(points, key=lambda point: point.m))
-    return Reduction(Y, scope.r, seen.trace, errors, row_map, curve=curve)
+    # Only a sketch that is left as it is can be added to.
+    known = seen.known if row_map.is_sketch else None
+    return Reduction(Y, scope.r, seen.known.trace, errors, row_map, curve=curve, known=known)
 
 
 def _candidates(

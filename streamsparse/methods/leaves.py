@@ -10,8 +10,9 @@ from streamsparse.accumulators.rules import largest
 from streamsparse.arrays import Array
 from streamsparse.dense.barriers import Walk
 from streamsparse.dense.whiten import Whitener
-from streamsparse.methods.base import GramState, Job
+from streamsparse.methods.base import Job
 from streamsparse.methods.candidates import Held, pick, whitened
+from streamsparse.methods.known import Known
 
 
 class Leaves:
@@ -31,7 +32,7 @@ class Leaves:
     def __init__(
         self,
         job: Job,
-        known: GramState,
+        known: Known,
         whitener: Whitener,
         sums: dict[int, Array],
         held: Held,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,56 +13,78 @@ from streamsparse.dense.certificate import Errors, Measure
 from streamsparse.dense.linalg import loewner_error, product_with_transpose, regularised_error
 from streamsparse.dense.measure import Scope, measure_exactly, measure_sampled
 from streamsparse.dense.probes import Probed, probe_error, with_probes
-from streamsparse.errors import NonFiniteError
+from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.base import SHARE_OF_ROWS
+from streamsparse.methods.known import Known
 from streamsparse.methods.products import dense_rows, gram_rows, gram_times, squared_row_norms
-from streamsparse.methods.rounding import gram_rounding, rank_tolerance
+from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.running.plan import Plan
-from streamsparse.sources.base import Source
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a pass has seen of X beside what it was made for.
+    """What is known of X, and at what of G a certificate looks.
 
     Attributes
     ----------
-    d : columns of X.
-    squared_norms : (n,) float64.
-    sample, G_I : rows I, (p,), and the rows I of G, (p, n).
-    probes, G_probes : Omega and G Omega, (n, q); None where there are none.
+    known : the sums over X.
+    sample : rows I, (p,), of which ``known`` has G.
+    probes : Omega, (n, q), with which it has G Omega; None where there are none.
     """
 
-    d: int
-    squared_norms: Array
+    known: Known
     sample: Array
-    G_I: Array
     probes: Array | None
-    G_probes: Array | None
+
+    @property
+    def squared_norms(self) -> Array:
+        """Of the rows of X, (n,)."""
+        return self.known.squared_norms
+
+    @property
+    def G_I(self) -> Array:
+        """The rows I of G, (p, n)."""
+        G_I: Array = self.known.gram
+        return G_I
 
     @property
     def knows_all(self) -> bool:
         """Whether G_I is all of G."""
         return bool(self.sample.size == self.squared_norms.size)
 
-    @property
-    def trace(self) -> float:
-        """Sum of the squared row norms."""
-        return float(self.squared_norms.sum())
 
+def scope_of(plan: Plan, known: Known) -> Scope:
+    """Return which entries of the error matter to this plan, and what rounding is in G.
 
-def scope_of(plan: Plan, source: Source, squared_norms: Array) -> Scope:
-    """Return which entries of the error matter to this plan.
+    Where columns were taken away, r is the least that it can be, and the rounding of all that was
+    ever there stands beside it: with H the sums of squares that were moved, the entries of G err by
+    at most b max H, and its norm by b sum H.
 
     Raises
     ------
     NonFiniteError : if the trace of G overflows.
+    ParameterError : if nothing is left but rounding.
     """
     with np.errstate(over="ignore"):
-        if not np.isfinite(squared_norms.sum()):
+        if not np.isfinite(known.moved.sum()):
             raise NonFiniteError("the squares of X together overflow float64; scale X down")
-    rounding = gram_rounding(d=plan.d, block_dtype=source.block_dtype)
-    return Scope.of(squared_norms, beta=plan.beta, queries=plan.queries, rounding=rounding)
+    beta, queries, rounding = plan.beta, plan.queries, known.rounding
+    if not known.has_lost:
+        return Scope.of(known.squared_norms, beta=beta, queries=queries, rounding=rounding)
+    least = np.maximum(known.squared_norms - known.norm_rounding, 0)
+    scope = Scope.of(least, beta=beta, queries=queries, rounding=rounding)
+    moved = Scope.of(known.moved, beta=beta, queries=queries, rounding=rounding)
+    whole = Scope.of(known.squared_norms, beta=beta, queries=queries, rounding=rounding)
+    if scope.r < whole.r / 2:
+        raise ParameterError(
+            f"what is left of X is lost in the rounding of what was taken away (r = {whole.r:.3g} "
+            f"of {moved.r:.3g}): reduce the columns that are left instead"
+        )
+    if scope.r == 0:
+        return scope
+    trace = float(least.sum()) - rounding * float(known.moved.sum())
+    of_norm = float(known.moved.sum()) / trace if trace > 0 else math.inf
+    return replace(scope, rounding=rounding * max(moved.r / scope.r, of_norm))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +139,15 @@ def measure_rows(F_I: Array, seen: Seen, scope: Scope, *, risk: Risk | None) -> 
 def probe(Y: Any, seen: Seen) -> Probed:
     """Return what the probes show of Y."""
     assert seen.probes is not None
-    assert seen.G_probes is not None
+    assert seen.known.probes is not None
     return probe_error(
-        G_probes=seen.G_probes,
+        G_probes=seen.known.probes,
         F_probes=gram_times(Y, seen.probes),
         probes=seen.probes,
-        squared_norms=seen.squared_norms,
+        # Of all that was summed: what was taken away has left its rounding.
+        squared_norms=seen.known.moved,
         largest_F=float(squared_row_norms(Y).max()),
-        d=seen.d,
+        d=seen.known.summed,
     )
 
 
@@ -156,6 +180,12 @@ def certified_error(errors: Errors, target: str) -> Measure | None:
         if measure.share is None or measure.share >= SHARE_OF_ROWS:
             return measure
     return None
+
+
+def is_met(errors: Errors, target: str, epsilon: float | None) -> bool | None:
+    """Return whether the error is certified to be within epsilon; None where nobody can say."""
+    measured = None if epsilon is None else certified_error(errors, target)
+    return None if measured is None or epsilon is None else measured.value <= epsilon
 
 
 def error_of(G: Array, F: Array, scope: Scope, target: str) -> float:

@@ -6,6 +6,9 @@ import numpy as np
 
 from streamsparse.accumulators.tiles import TILE_WIDTH, product_dtype
 
+# Relative error of one operation in float64.
+UNIT = 2.0**-53
+
 
 def rank_tolerance(n: int) -> float:
     """Return the relative eigenvalue below which a direction of an n x n Gram matrix is noise."""
@@ -18,7 +21,7 @@ def gram_rounding(*, d: int, block_dtype: np.dtype[np.generic]) -> float:
     Products in float32 are rounded, as are their sums over a tile: (TILE_WIDTH + 1) u32. Sums of
     tiles, and products in float64, round with u64, d times at most. 8-bit products are exact.
     """
-    u32, u64 = 2.0**-24, 2.0**-53
+    u32 = 2.0**-24
     if product_dtype(block_dtype) == np.float32 and block_dtype == np.float32:
-        return (TILE_WIDTH + 1) * u32 + d / TILE_WIDTH * u64
-    return (d + 1) * u64
+        return (TILE_WIDTH + 1) * u32 + d / TILE_WIDTH * UNIT
+    return (d + 1) * UNIT

@@ -45,18 +45,18 @@ def score_slack(rank: int) -> float:
 def reduce_by_sampling(job: Job) -> Reduction:
     """Score in the first pass, sample in the second, compare what both have read."""
     plan = job.plan
-    seen, C, digest = _first_pass(job)
-    scope = scope_of(plan, job.source, seen.squared_norms)
+    seen, C = _first_pass(job)
+    scope = scope_of(plan, seen.known)
     vectors, rank, size = _score_vectors(plan, C, ridge=_ridge(plan, seen))
     rule = _rule(plan, rank, size, scope)
     picks, again = _second_pass(job, rule, vectors)
-    refuse_change(job.source, digest, again, since="between the two passes")
+    refuse_change(job.source, seen.known.digest, again, since="between the two passes")
     columns, weights = _weights(picks, rule)
     Y = weighted_columns(picks, columns, weights, rows=plan.n)
     del picks
     errors, _ = measure(Y, seen, scope, risk=Risk.plain(plan.delta))
     kept = put_out(Y, job.output)
-    return Reduction(kept, scope.r, seen.trace, errors, columns=columns, weights=weights)
+    return Reduction(kept, scope.r, seen.known.trace, errors, columns=columns, weights=weights)
 
 
 def _ridge(plan: Plan, seen: Seen) -> float:
@@ -64,23 +64,19 @@ def _ridge(plan: Plan, seen: Seen) -> float:
     return float(seen.squared_norms.max()) if plan.target == "regularised" else 0.0
 
 
-def _first_pass(job: Job) -> tuple[Seen, Array, Array]:
-    """Return (what was seen, G or the Gram matrix of the sketch, digest of X)."""
+def _first_pass(job: Job) -> tuple[Seen, Array]:
+    """Return (what was seen, G or the Gram matrix of the sketch)."""
     plan = job.plan
     if plan.sketch_columns is None:
-        G, norms, digest = gram_pass(job, with_digest=True)
-        assert digest is not None
-        return Seen(plan.d, norms, np.arange(plan.n), G, None, None), G.copy(), digest
+        known = gram_pass(job)
+        return Seen(known, np.arange(plan.n), None), known.gram.copy()
     operator = operator_of(plan)
     kept = RowsOut(None, plan.n, operator.m)
-    seen, digest = sketch_pass(
-        job, operator, lambda start, sums, _: kept.put(start, sums), with_digest=True
-    )
-    assert digest is not None
+    seen = sketch_pass(job, operator, lambda start, sums, _: kept.put(start, sums))
     C = product_with_transpose(kept.Y)
     # The inverse of a sketched Gram matrix is too large by m / (m - k - 1) on average (Wishart).
     C /= operator.s * max(0.5, 1 - (plan.n + 1) / operator.m)
-    return seen, C, digest
+    return seen, C
 
 
 def _score_vectors(plan: Plan, C: Array, *, ridge: float) -> tuple[Array, int, float]:

@@ -15,8 +15,9 @@ from streamsparse.dense.choice import choose_balanced, improve, keep_strongest, 
 from streamsparse.dense.linalg import product_with_transpose
 from streamsparse.dense.measure import Scope
 from streamsparse.dense.whiten import Whitener
-from streamsparse.methods.base import CurvePoint, GramState, Job, Selection
+from streamsparse.methods.base import CurvePoint, Job, Selection
 from streamsparse.methods.candidates import Held
+from streamsparse.methods.known import Known
 from streamsparse.methods.leaves import Leaves
 from streamsparse.methods.measuring import error_of
 from streamsparse.methods.picked import weighted_columns
@@ -51,7 +52,7 @@ class Search:
     def __init__(
         self,
         job: Job,
-        known: GramState,
+        known: Known,
         leaves: dict[int, Array],
         scope: Scope,
         whitener: Whitener,

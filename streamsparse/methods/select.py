@@ -7,8 +7,9 @@ from dataclasses import replace
 from streamsparse.dense.certificate import Measure
 from streamsparse.dense.whiten import Whitener
 from streamsparse.errors import ParameterError
-from streamsparse.methods.base import GramState, Job, Reduction
+from streamsparse.methods.base import Job, Reduction
 from streamsparse.methods.candidates import fill_pool, first_pass, hold
+from streamsparse.methods.known import Known
 from streamsparse.methods.measuring import measure_all, scope_of
 from streamsparse.methods.picked import put_out, weighted_columns
 from streamsparse.methods.products import dense_rows
@@ -25,8 +26,8 @@ def reduce_by_selecting(job: Job) -> Reduction:
     """Accumulate G, fill a pool of columns, choose among them, measure exactly."""
     plan = job.plan
     known, leaves, picks = first_pass(job)
-    scope = scope_of(plan, job.source, known.squared_norms)
-    trace = float(known.squared_norms.sum())
+    scope = scope_of(plan, known)
+    trace = known.trace
     if trace < _LEAST_TRACE:
         what = "X is zero" if trace == 0 else "its squares vanish in float64; scale X up"
         raise ParameterError(f"no column can be selected: {what}")
@@ -59,7 +60,7 @@ def reduce_by_selecting(job: Job) -> Reduction:
     )
 
 
-def _whitener(job: Job, known: GramState) -> tuple[Whitener, float]:
+def _whitener(job: Job, known: Known) -> tuple[Whitener, float]:
     """Return (coordinates, lambda): the plain ones if m may exceed the rank and all of G is asked.
 
     At or below the rank Y loses directions, and any spectral error is 1; a ridge of r says instead

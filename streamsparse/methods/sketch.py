@@ -17,6 +17,7 @@ from streamsparse.arrays import Array, Interval
 from streamsparse.methods.base import Job, Reduction
 from streamsparse.methods.finish import Read, finish_sketch, keep_sketch
 from streamsparse.methods.held import hold_sample
+from streamsparse.methods.known import Known
 from streamsparse.methods.measuring import Seen
 from streamsparse.methods.rows_out import RowsOut
 from streamsparse.running.local import run_bands
@@ -58,7 +59,7 @@ def reduce_by_sketch(job: Job) -> Reduction:
         take, read = _sums_in_memory(job, operator)
         if job.plan.stream.bands > 1 and job.output is not None:
             take, read = _sums_on_disk(job, operator, stack)
-        seen, _ = sketch_pass(job, operator, take)
+        seen = sketch_pass(job, operator, take)
         return finish_sketch(job, operator, seen, read)
 
 
@@ -66,18 +67,22 @@ def _keep_sketch(job: Job, operator: SparseSign) -> Reduction:
     """Y is the sketch itself: each band goes to its place as soon as it is there."""
     row_map = RowMap(operator, operator.m, exact_diagonal=job.plan.exact_diagonal)
     rows = RowsOut(job.output, job.plan.n, operator.m)
-    seen, _ = sketch_pass(
+    seen = sketch_pass(
         job, operator, lambda start, sums, norms: rows.put(start, row_map.apply(sums, norms))
     )
     return keep_sketch(job, row_map, seen, rows.Y)
 
 
 def sketch_pass(
-    job: Job, operator: SparseSign, take: Take, *, with_digest: bool = False
-) -> tuple[Seen, Array | None]:
-    """Stream X once: hand the sums of every band to ``take``; return (what was seen, digest)."""
+    job: Job, operator: SparseSign, take: Take, *, first_column: int = 0, digest_column: int = 0
+) -> Seen:
+    """Stream X once: hand the sums of every band to ``take``; return what was seen.
+
+    ``first_column``: the column of S that belongs to the first one of X; ``digest_column``: as
+    which it counts in the digest.
+    """
     source, stream, plan = job.source, job.plan.stream, job.plan
-    n, block_dtype = source.shape[0], source.block_dtype
+    (n, d), block_dtype = source.shape, source.block_dtype
     sample = rows_to_check(plan)
     execution = job.execution
     held = hold_sample(
@@ -91,7 +96,8 @@ def sketch_pass(
         rows = band[1] - band[0]
         made: dict[str, Accumulator] = {
             "norms": NormsAccumulator(rows=rows),
-            "sums": SketchAccumulator(rows=rows, operator=operator),
+            "sums": SketchAccumulator(rows=rows, operator=operator, first_column=first_column),
+            "digest": DigestAccumulator(rows=rows, first_column=digest_column),
         }
         if sample.size:
             made["G_I"] = RowsAccumulator(
@@ -99,21 +105,18 @@ def sketch_pass(
             )
         if probes is not None:
             made["G_probes"] = ProbesAccumulator(probes=probes, block_dtype=block_dtype)
-        if with_digest:
-            made["digest"] = DigestAccumulator(rows=rows)
         return made
 
-    norms, G_I, G_probes = np.empty(n), np.empty((sample.size, n)), None
-    digest = np.empty(n, np.uint64) if with_digest else None
+    norms, digest = np.empty(n), np.empty(n, np.uint64)
+    G_I, G_probes = np.empty((sample.size, n)), None
     for (a, b), found in run_bands(source, stream, execution, accumulators, by_rows=True):
-        norms[a:b] = found["norms"]
+        norms[a:b], digest[a:b] = found["norms"], found["digest"]
         take(a, found.pop("sums"), norms[a:b])
         if sample.size:
             G_I[:, a:b] = found["G_I"].T
         G_probes = found.get("G_probes")
-        if digest is not None:
-            digest[a:b] = found["digest"]
-    return Seen(plan.d, norms, sample, G_I, probes, G_probes), digest
+    known = Known.of_pass(G_I, norms, digest, G_probes, d=d, block_dtype=block_dtype)
+    return Seen(known, sample, probes)
 
 
 def _sums_in_memory(job: Job, operator: SparseSign) -> tuple[Take, Read]:

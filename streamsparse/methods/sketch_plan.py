@@ -75,9 +75,10 @@ def sketch_needs(facts: Facts, shape: Shape) -> Needs:
         # Y, its Gram matrix, eigenvectors, workspace of eigh (2 n^2), and the projection.
         finish = 2 * M + 6 * n + 6 * p + 4 * q
     return Needs(
-        state_cells=shape.operator.padded_m + LANES + p + q,
+        # One cell of the digest.
+        state_cells=shape.operator.padded_m + LANES + 1 + p + q,
         band_cells=M + STACK_CELLS * stacks,
-        kept_cells=6 * p + 4 * q + 1,
+        kept_cells=6 * p + 4 * q + 2,
         result_cells=M,
         scratch_bytes=(2 + 2 * bool(q)) * STACK_BYTES,
         finish_bytes=8 * n * finish,

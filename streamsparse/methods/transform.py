@@ -12,6 +12,7 @@ from streamsparse.accumulators.picker import ColumnPicker
 from streamsparse.accumulators.picks import PICK_BYTES
 from streamsparse.accumulators.rules import GivenColumns
 from streamsparse.accumulators.sketch import SketchAccumulator
+from streamsparse.accumulators.within import Within
 from streamsparse.arrays import Array, Interval
 from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import Output
@@ -42,19 +43,30 @@ def plan_row_map(facts: Facts, row_map: RowMap, *, memory_budget: int, has_outpu
 
 
 def map_rows(
-    source: Source, stream: Stream, execution: Execution, *, row_map: RowMap, output: Output | None
+    source: Source,
+    stream: Stream,
+    execution: Execution,
+    *,
+    row_map: RowMap,
+    intervals: tuple[Interval, ...],
+    output: Output | None,
 ) -> Any:
-    """Return Y_new (n_new, m)."""
+    """Return Y_new (n_new, m) from the columns in ``intervals``; no block without one is read."""
     rows = RowsOut(output, source.shape[0], row_map.m)
 
     def accumulators(band: Interval) -> dict[str, Accumulator]:
         count = band[1] - band[0]
         return {
-            "norms": NormsAccumulator(rows=count),
-            "sums": SketchAccumulator(rows=count, operator=row_map.operator),
+            "norms": Within(NormsAccumulator(rows=count), intervals),
+            "sums": Within(SketchAccumulator(rows=count, operator=row_map.operator), intervals),
         }
 
-    for (a, _), found in run_bands(source, stream, execution, accumulators, by_rows=True):
+    def is_wanted(columns: Interval) -> bool:
+        return any(first < columns[1] and columns[0] < stop for first, stop in intervals)
+
+    for (a, _), found in run_bands(
+        source, stream, execution, accumulators, by_rows=True, wanted=is_wanted
+    ):
         rows.put(a, row_map.apply(found["sums"], found["norms"]))
     return rows.Y
 

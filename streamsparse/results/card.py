@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from streamsparse.dense.statement import certificate_tables, headline
 from streamsparse.html import Markup, card, details, element, listing
+from streamsparse.methods.known import described
 from streamsparse.methods.products import is_sparse
 from streamsparse.results.saved import folder_of
 from streamsparse.units import fold, format_bytes
@@ -19,10 +20,17 @@ def describe(result: Result) -> Iterator[str]:
     """Yield lines of at most 80 characters: what was made, how good it is, and how to go on."""
     of = f" of {result.plan.queries:,} queries and their keys" if result.is_pair else ""
     yield f"Result{of}"
+    yield from outcome(result)
+    yield fold(f"  {_next_steps(result)}", indent=4)
+
+
+def outcome(result: Result) -> Iterator[str]:
+    """Yield what was measured, how columns were selected, and which there are if not all."""
     yield str(result.certificate)
     if result.selection is not None:
         yield str(result.selection)
-    yield fold(f"  {_next_steps(result)}", indent=4)
+    for sentence in _parts(result):
+        yield fold(f"  {sentence}", indent=4)
 
 
 def result_title(result: Result) -> str:
@@ -34,7 +42,7 @@ def result_title(result: Result) -> str:
 def result_body(result: Result) -> tuple[Markup, ...]:
     """Return verdict, errors, the run and the selection, as HTML."""
     chosen = () if result.selection is None else result.selection.sentences()
-    return (*certificate_tables(result.certificate), listing(chosen))
+    return (*certificate_tables(result.certificate), listing([*chosen, *_parts(result)]))
 
 
 def result_card(result: Result) -> str:
@@ -42,6 +50,13 @@ def result_card(result: Result) -> str:
     plan = details("The plan", result.plan.to_html())
     steps = element("p", _next_steps(result))
     return card(result_title(result), *result_body(result), steps, plan)
+
+
+def _parts(result: Result) -> list[str]:
+    """Return which columns of X it is made of, where some are not there."""
+    if result.is_whole:
+        return []
+    return [f"of columns {described(columns)} of X" for columns in result.intervals]
 
 
 def _next_steps(result: Result) -> str:

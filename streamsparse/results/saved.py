@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import UnsupportedInputError
-from streamsparse.methods.base import CurvePoint, GramState, Selection
+from streamsparse.methods.base import CurvePoint, Selection
+from streamsparse.methods.known import Known
 from streamsparse.running.plan import Plan
 from streamsparse.sketching.row_map import RowMap
 from streamsparse.sources.base import Source
-from streamsparse.storing.result_store import SCHEMA, ResultWriter, StoredResult
+from streamsparse.storing.result_store import (
+    SCHEMA,
+    ResultWriter,
+    StoredResult,
+    open_result,
+)
 
 if TYPE_CHECKING:
     from streamsparse.results.result import Result
@@ -23,14 +32,17 @@ def write_rest(writer: ResultWriter, result: Result, *, run: str | None = None) 
     ``run`` says which run has made it, so that a run which died after the last step is known again.
     """
     projection = None if result.map is None else result.map.projection
-    for name, values in (
-        ("columns", result.columns),
-        ("weights", result.weights),
-        ("projection", projection),
-        ("gram", None if result.known is None else result.known.gram),
-        ("squared_norms", None if result.known is None else result.known.squared_norms),
-        ("digest", None if result.known is None else result.known.digest),
-    ):
+    arrays = {"columns": result.columns, "weights": result.weights, "projection": projection}
+    known = result.known
+    if known is not None:
+        arrays |= {
+            "gram": known.gram,
+            "probes": known.probes,
+            "squared_norms": known.squared_norms,
+            "moved": known.moved,
+            "digest": np.stack([portion.digest for portion in known.portions]),
+        }
+    for name, values in arrays.items():
         if values is not None:
             writer.write_array(name, values)
     writer.finish(
@@ -44,6 +56,7 @@ def write_rest(writer: ResultWriter, result: Result, *, run: str | None = None) 
             "selection": None if result.selection is None else result.selection.to_dict(),
             "feature_digest": result.feature_digest,
             "timeline": result.timeline,
+            "known": None if known is None else known.to_dict(),
             "run": run,
         }
     )
@@ -82,10 +95,26 @@ def fields_of(stored: StoredResult) -> dict[str, Any]:
         raise UnsupportedInputError(f"the attributes of the result lack {error}") from error
 
 
-def _known(stored: StoredResult) -> GramState | None:
-    if stored.gram is None or stored.squared_norms is None or stored.digest is None:
+def _known(stored: StoredResult) -> Known | None:
+    facts = stored.attributes["known"]
+    if facts is None:
         return None
-    return GramState(stored.gram, stored.squared_norms, stored.digest)
+    if stored.squared_norms is None or stored.moved is None or stored.digest is None:
+        raise KeyError("squared_norms, moved or digest")
+    return Known.from_dict(
+        facts,
+        gram=stored.gram,
+        probes=stored.probes,
+        squared_norms=stored.squared_norms,
+        moved=stored.moved,
+        digests=stored.digest,
+    )
+
+
+def reopened(result: Result, path: Path) -> Result:
+    """Return a result that was written to ``path`` with all that is large read from there."""
+    stored = open_result(path)
+    return replace(result, Y=stored.Y, known=_known(stored))
 
 
 def path_of(obj: Any, source: Source) -> Path | None:

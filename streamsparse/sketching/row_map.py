@@ -43,6 +43,12 @@ class RowMap:
             return self.kept
         return self.columns if self.projection is None else int(self.projection.shape[1])
 
+    @property
+    def is_sketch(self) -> bool:
+        """Whether Y is X S^T itself, which is a sum over columns of X."""
+        is_whole = self.columns == self.operator.m and self.projection is None
+        return is_whole and not self.exact_diagonal
+
     def apply(self, sums: Array, squared_norms: Array) -> Array:
         """Return rows of Y (rows, m) from their sums (rows, operator.m), which are overwritten.
 

@@ -12,6 +12,7 @@ from streamsparse.arrays import Array, Interval
 from streamsparse.errors import ParameterError
 from streamsparse.sources.base import Block, DenseBlock, Source, SourceMixin, SparseBlock
 from streamsparse.sources.digests import digest_of
+from streamsparse.sources.open import open_source
 
 
 class StackedSource(SourceMixin):
@@ -141,6 +142,24 @@ class StackedSource(SourceMixin):
         if rows[1] > first:
             parts.append((self.below, (max(rows[0], first) - first, rows[1] - first)))
         return parts
+
+
+def open_pair(pair: Any, *, feature_axis: int, missing: str) -> StackedSource:
+    """Open queries and keys, a tuple (Q, K), as one source with the queries above the keys."""
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise ParameterError(
+            f"queries and keys must be a tuple (Q, K), not a {type(pair).__name__}"
+        )
+    above, below = (open_source(X, feature_axis=feature_axis, missing=missing) for X in pair)
+    return StackedSource(above, below)
+
+
+def check_queries(source: StackedSource, queries: int) -> None:
+    """Refuse queries and keys that are not cut where the reduced ones were."""
+    if source.above.shape[0] != queries:
+        raise ParameterError(
+            f"{queries:,} queries were reduced, but Q has {source.above.shape[0]:,} rows"
+        )
 
 
 def _common_intervals(first: Iterator[Interval], second: Iterator[Interval]) -> Iterator[Interval]:

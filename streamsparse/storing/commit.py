@@ -25,7 +25,17 @@ from streamsparse.storing.files import (
 # The attribute that makes a group a result; it is written last.
 MARKER = "streamsparse"
 # The arrays of a result, Y and those that only some methods have.
-RESULT_ARRAYS = ("Y", "columns", "weights", "projection", "gram", "squared_norms", "digest")
+RESULT_ARRAYS = (
+    "Y",
+    "columns",
+    "weights",
+    "projection",
+    "gram",
+    "probes",
+    "squared_norms",
+    "moved",
+    "digest",
+)
 
 METADATA = "zarr.json"
 _LOCK = "lock"

@@ -26,7 +26,7 @@ from streamsparse.storing.records import (
     write_record,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 # Written last: without it a folder is no part.
 _MARK = "part"
 _REMEDY = "sum this part again, with overwrite=True (-f)"

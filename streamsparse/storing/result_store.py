@@ -34,6 +34,9 @@ from streamsparse.storing.zarr_write import (
 
 SCHEMA = 5
 
+# Arrays that are not read before they are asked for; Y is another.
+_LARGE = ("gram", "probes")
+
 # Within the attributes: a digest of the rest of them, and of the metadata of every array.
 _SEAL = "sha256"
 
@@ -176,7 +179,8 @@ class StoredResult:
         crc32c; or a scipy CSC array in memory, where X was sparse and columns of it were kept.
     columns, weights : (m,) for methods that keep columns of X, else None.
     projection : (sketch columns, m), or None.
-    gram, squared_norms, digest : (n, n), (n,) and (n,) for "select", else None.
+    gram, probes : (p, n) and (n, q) as zarr arrays, or None: see ``read_array``.
+    squared_norms, moved, digest : (n,), (n,) and (any, n), or None.
     attributes : what ``ResultWriter.finish`` was given.
     """
 
@@ -184,8 +188,10 @@ class StoredResult:
     columns: Array | None
     weights: Array | None
     projection: Array | None
-    gram: Array | None
+    gram: Any | None
+    probes: Any | None
     squared_norms: Array | None
+    moved: Array | None
     digest: Array | None
     attributes: dict[str, Any]
 
@@ -229,8 +235,23 @@ def open_result(path: str | Path) -> StoredResult:
         Y = _read_sparse(path, arrays)
     else:
         raise UnsupportedInputError(f"{path} holds no array Y")
-    optional = {name: _read_whole(path / name, arrays.get(name)) for name in RESULT_ARRAYS[1:]}
+    optional = {
+        name: arrays.get(name) if name in _LARGE else _read_whole(path / name, arrays.get(name))
+        for name in RESULT_ARRAYS[1:]
+    }
     return StoredResult(Y=Y, attributes=attributes, **optional)
+
+
+def read_array(array: Any) -> Array:
+    """Return an array of a result in memory: as it is, or read from disk against its checksums.
+
+    Raises
+    ------
+    MissingChunkError, CorruptChunkError : if it is damaged.
+    """
+    if isinstance(array, np.ndarray):
+        return array
+    return _read_checked(Path(array.store.root) / array.path, array)
 
 
 def _open_arrays(path: Path) -> dict[str, Any]:
@@ -286,8 +307,10 @@ def _read_steps(path: Path, array: Any) -> Iterator[Array]:
 
 
 def _read_whole(path: Path, array: Any | None) -> Array | None:
-    if array is None:
-        return None
+    return None if array is None else _read_checked(path, array)
+
+
+def _read_checked(path: Path, array: Any) -> Array:
     try:
         with reporting("reading", path):
             return np.asarray(array[...])

@@ -23,7 +23,7 @@ def texts(*words):
 
 def test_completion__of_commands():
     assert texts("") == list(cli.commands)
-    assert texts("re") == ["reduce"]
+    assert texts("re") == ["reduce", "remove"]
 
 
 def test_completion__of_options():

@@ -251,6 +251,27 @@ def test_certify__samples_rows(run, source):
     assert certificate["spectral_error"] is None
 
 
+def test_append_and_remove__of_a_result_by_the_command_line(run, X, tmp_path):
+    for name, columns in {"a": X[:, :300], "b": X[:, 300:]}.items():
+        np.save(tmp_path / f"{name}.npy", columns)
+    run("reduce", "a.npy", "A.zarr", "--method", "sketch", "--m", 64, *MEMORY)
+    shown = fits_80_columns(run("append", "A.zarr", "b.npy", "Y.zarr", *MEMORY))
+    assert "wrote Y.zarr" in shown
+    assert "next:  streamsparse info Y.zarr" in shown
+    assert "of columns" not in shown
+    whole = ss.sparsify(X, "sketch", m=64)
+    # Sums of at most 500 numbers below 1, scaled and put together.
+    bound = sum_error_bound(2 * np.abs(X).sum(axis=1).max(), 510)
+    np.testing.assert_allclose(ss.load("Y.zarr").Y[:], whole.Y, rtol=0, atol=bound)
+    assert run("append", "Y.zarr", "b.npy", "Z.zarr", "--start", 499).exit_code == 1
+    back = parsed(run("remove", "Y.zarr", "a.npy", "B.zarr", "--start", 0, "--json", *MEMORY))
+    assert set(back) == {"out", "plan", "certificate", "intervals"}
+    assert (back["out"], back["intervals"]) == ("B.zarr", [[300, 500]])
+    assert back["certificate"]["d"] == 500
+    assert "of columns 300 to 499" in fits_80_columns(run("info", "B.zarr"))
+    assert run("remove", "Y.zarr", "a.npy", "C.zarr").exit_code == 2
+
+
 @pytest.mark.parametrize("source", ["X.npy"], indirect=True)
 def test_transform__refuses_a_method_that_keeps_no_map(run, source):
     run("reduce", source, "Y.zarr", "--method", "exact")

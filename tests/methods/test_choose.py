@@ -1,6 +1,7 @@
 """Candidates for Y: what is measured of each, and which one is taken."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from streamsparse.methods.choose import (
     truncation_points,
     truncation_ranks,
 )
+from streamsparse.methods.known import Known
 from streamsparse.methods.measuring import Seen
 from streamsparse.sketching.draws import PROBES, normals
 from streamsparse.sketching.row_map import RowMap
@@ -43,7 +45,10 @@ def search_of(X, *, target, sample=None, exact_diagonal=False, epsilon=0.1):
     G = X @ X.T
     rows = np.arange(N) if sample is None else sample
     probes = normals(seed=3, rows=N, columns=16, stream=PROBES)
-    seen = Seen(D, G.diagonal(), rows, G[rows], probes, G @ probes)
+    known = Known.of_pass(
+        G[rows], G.diagonal(), None, G @ probes, d=D, block_dtype=np.dtype("float64")
+    )
+    seen = Seen(known, rows, probes)
     scope = Scope.of(G.diagonal(), beta=2.0, queries=None, rounding=0.0)
     # Four rows speak for 95 % of all rows where little confidence is asked.
     delta = DELTA if sample is None else 0.82
@@ -114,7 +119,7 @@ def test_truncation_points__of_the_regularised_error_are_bounds_where_G_is_not_k
         lost = spectrum.values[point.m] if point.m < N else 0
         assert point.known_error >= lost / (lost + 1) - 31 * 30 * 30 * EPS
     assert points[-1].error is not None
-    unprobed = Seen(D, search.seen.squared_norms, SAMPLE, search.seen.G_I, None, None)
+    unprobed = Seen(replace(search.seen.known, probes=None), SAMPLE, None)
     blind = Search(unprobed, search.scope, "regularised", 0.1, DELTA, False)
     assert [point.error for point in truncation_points(blind, spectrum, (5,))] == [None]
 
