@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streamsparse.api.access import load, open_source
     from streamsparse.api.attention import attention, attention_bound, attention_error
     from streamsparse.api.certify import certify
+    from streamsparse.api.convert import convert
     from streamsparse.api.downstream import kernel, neighbors, pca
     from streamsparse.api.pair import sparsify_pair
     from streamsparse.api.part_set import Part
@@ -57,6 +58,7 @@ _HOMES = {
     "attention_bound": "streamsparse.api.attention",
     "attention_error": "streamsparse.api.attention",
     "certify": "streamsparse.api.certify",
+    "convert": "streamsparse.api.convert",
     "kernel": "streamsparse.api.downstream",
     "neighbors": "streamsparse.api.downstream",
     "pca": "streamsparse.api.downstream",
@@ -126,6 +128,7 @@ __all__ = [
     "attention_bound",
     "attention_error",
     "certify",
+    "convert",
     "kernel",
     "load",
     "merge",

@@ -44,6 +44,18 @@ def check_open_interval(name: str, value: object, *, low: float, high: float) ->
     return number
 
 
+def check_flag(name: str, value: object) -> bool:
+    """Return a bool.
+
+    Raises
+    ------
+    ParameterError : for anything else, which is a mistake.
+    """
+    if not isinstance(value, bool):
+        raise ParameterError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
     """Return ``value`` if it is one of ``choices``.
 

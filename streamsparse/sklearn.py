@@ -189,7 +189,7 @@ class SparseSignProjection(ClassNamePrefixFeaturesOutMixin, _Mapped):  # type: i
     s : nonzeros in a column of S.
     random_state : int, RandomState or None.
     memory : bytes for the whole computation, or text with a unit.
-    feature_axis : for stored X, the axis along which features lie; 1 for all else.
+    feature_axis : for stored X, the axis along which features lie, or its name; 1 for all else.
     progress : "auto", True or False: a bar on stderr.
 
     Attributes
@@ -214,7 +214,7 @@ class SparseSignProjection(ClassNamePrefixFeaturesOutMixin, _Mapped):  # type: i
         s: int = 8,
         random_state: Any = None,
         memory: int | str = "1 GiB",
-        feature_axis: int = 1,
+        feature_axis: int | str = 1,
         progress: str | bool = False,
     ) -> None:
         self.n_components = n_components
@@ -311,7 +311,7 @@ class LeverageColumnSampler(_ColumnReducer):
         target: str = "spectral",
         random_state: Any = None,
         memory: int | str = "1 GiB",
-        feature_axis: int = 1,
+        feature_axis: int | str = 1,
         progress: str | bool = False,
     ) -> None:
         self.n_components = n_components
@@ -357,7 +357,7 @@ class SpectralColumnSelector(_ColumnReducer):
         target: str = "spectral",
         algorithm: str = "auto",
         memory: int | str = "1 GiB",
-        feature_axis: int = 1,
+        feature_axis: int | str = 1,
         progress: str | bool = False,
     ) -> None:
         self.n_components = n_components
@@ -404,7 +404,7 @@ class GramReducer(ClassNamePrefixFeaturesOutMixin, _Reducer):  # type: ignore[mi
         epsilon: float | None = None,
         target: str = "attention",
         memory: int | str = "1 GiB",
-        feature_axis: int = 1,
+        feature_axis: int | str = 1,
         progress: str | bool = False,
     ) -> None:
         self.n_components = n_components

@@ -77,6 +77,27 @@ def test_sparsify__refuses_with_every_method(tmp_path, group, name, method):
     assert caught.match(bad.message)
 
 
+# A copy has any values; and chunks of dask come to it one way, to a reduction another.
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [
+        kind
+        for kind, bad in KINDS.items()
+        if kind[0] not in {"parameters", "dask"} and bad.error is not ss.NonFiniteError
+    ],
+)
+def test_convert__refuses_what_sparsify_refuses(tmp_path, group, name):
+    bad = KINDS[group, name]
+    X = bad.make(tmp_path)
+    before = state_of(tmp_path), bits_of(X)
+    given = bad.arguments(tmp_path)
+    arguments = {key: given[key] for key in ("feature_axis", "memory", "missing") if key in given}
+    with pytest.raises(bad.error, match=bad.message) as caught:
+        ss.convert(X, tmp_path / "copy.zarr", **arguments)
+    assert caught.type is bad.error
+    assert (state_of(tmp_path), bits_of(X)) == before
+
+
 def test_catalogue__has_every_documented_error():
     assert len(KINDS) > 300
     # Parts that do not belong together are of merge: tests/api/test_parts.py.

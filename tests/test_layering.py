@@ -63,6 +63,7 @@ HOMES = {
     "sklearn": {"sklearn.py"},
     "h5py": {"sources/hdf5_file.py"},
     "matplotlib": {"plot"},
+    "xarray": {"results/labelled.py"},
     "tqdm": {"running/progress.py"},
     "threadpoolctl": {"running/threads.py", "cli/installation.py"},
 }

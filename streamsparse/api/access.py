@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from streamsparse.api.arguments import check_feature_axis
 from streamsparse.errors import ParameterError
 from streamsparse.methods.base import Start
 from streamsparse.results.result import Result
@@ -14,15 +13,18 @@ from streamsparse.sources.open import open_source as open_any_source
 from streamsparse.storing.result_store import open_result as open_stored
 
 
-def open_source(obj: Any, feature_axis: int = 1) -> Source:
+def open_source(obj: Any, feature_axis: int | str = 1) -> Source:
     """Open anything ``sparsify`` takes and return it as a provider of blocks of X (n, d).
 
     Parameters
     ----------
     obj : path, URL or zarr store of a Zarr v2 or v3 array; zarr.Array; Zarr group holding a sparse
-        matrix in AnnData's encoding (csc_matrix, csr_matrix); dask.array; ndarray or ``.npy`` path;
-        scipy.sparse array or matrix.
-    feature_axis : 0 or 1, the long axis of ``obj`` as stored; blocks are (n, d) either way.
+        matrix in AnnData's encoding (csc_matrix, csr_matrix), or an AnnData, whose X is read;
+        dask.array; ndarray or ``.npy`` path; scipy.sparse array or matrix, or the ``.npz`` path of
+        one, which is read into memory beside any budget; xarray.DataArray of an ndarray or a dask
+        array.
+    feature_axis : 0 or 1, the long axis of ``obj`` as stored, or the name of that dimension where
+        dimensions have names (xarray's, zarr's); blocks are (n, d) either way.
 
     Returns
     -------
@@ -31,6 +33,7 @@ def open_source(obj: Any, feature_axis: int = 1) -> Source:
 
     Raises
     ------
+    ParameterError : for a name that no dimension has, or where dimensions have none.
     SourceNotFoundError : if there is nothing at the path.
     UnsupportedInputError : for other objects, other than two dimensions, an empty axis, a dtype
         that is not float16, float32, float64, an integer or bool, or a codec that runs code.
@@ -40,7 +43,7 @@ def open_source(obj: Any, feature_axis: int = 1) -> Source:
     No pass over the data: metadata only. A dask array of sparse chunks is computed once, because
     dask does not know how many entries they have; plans count that pass.
     """
-    return open_any_source(obj, feature_axis=check_feature_axis(feature_axis), missing="error")
+    return open_any_source(obj, feature_axis=feature_axis, missing="error")
 
 
 def load(path: str | Path) -> Result:

@@ -19,6 +19,7 @@ from streamsparse.checks import (
     TARGETS,
     check_choice,
     check_count,
+    check_flag,
     check_open_interval,
     check_path,
 )
@@ -42,7 +43,6 @@ def check_request(
     beta: float,
     seed: int,
     memory: int | str,
-    feature_axis: int,
     s: int,
     strict: bool,
     has_output: bool,
@@ -73,7 +73,6 @@ def check_request(
         beta=check_beta(beta),
         seed=check_seed(seed),
         memory=parse_memory(memory),
-        feature_axis=check_feature_axis(feature_axis),
         s=check_s(s),
         strict=check_flag("strict", strict),
         has_output=has_output,
@@ -93,13 +92,6 @@ def check_s(s: int) -> int:
 def check_seed(seed: int) -> int:
     """Return a seed of 64 bits."""
     return check_count("seed", seed, low=0, high=MAX_SEED)
-
-
-def check_flag(name: str, value: object) -> bool:
-    """Return a bool; anything else is a mistake."""
-    if not isinstance(value, bool):
-        raise ParameterError(f"{name} must be True or False, not {value!r}")
-    return value
 
 
 def check_beta(beta: float) -> float:
@@ -130,7 +122,6 @@ def check_of_Y_request(
     beta: float,
     seed: int,
     memory: int | str,
-    feature_axis: int,
     delta: float,
     queries: int | None = None,
 ) -> Request:
@@ -144,7 +135,6 @@ def check_of_Y_request(
         beta=beta,
         seed=seed,
         memory=memory,
-        feature_axis=feature_axis,
         s=8,
         strict=False,
         has_output=False,

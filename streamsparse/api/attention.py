@@ -127,7 +127,7 @@ def attention_error(
     mask: Mask = None,
     *,
     memory: int | str = "1 GiB",
-    feature_axis: int = 1,
+    feature_axis: int | str = 1,
 ) -> float:
     """Return the largest row L1 distance between the attention of Y and that of X.
 
@@ -185,7 +185,12 @@ def sides_of(name: str, Y: npt.ArrayLike | Result) -> tuple[Array, Array]:
 
 
 def _logits_of(
-    X_or_G: Any, shape: tuple[int, int], *, is_pair: bool, memory: int | str, feature_axis: int
+    X_or_G: Any,
+    shape: tuple[int, int],
+    *,
+    is_pair: bool,
+    memory: int | str,
+    feature_axis: int | str,
 ) -> Array:
     """Return G, or Q K^T of a pair."""
     if is_pair:
@@ -193,17 +198,15 @@ def _logits_of(
             return check_matrix("Q K^T", X_or_G)
         stacked = open_pair(X_or_G, feature_axis=feature_axis, missing="error")
         queries = stacked.above.shape[0]
-        return _gram(stacked, memory=memory, feature_axis=feature_axis)[:queries, queries:]
+        return _gram(stacked, memory=memory)[:queries, queries:]
     if isinstance(X_or_G, np.ndarray) and _is_symmetric(X_or_G):
         return check_matrix("G", X_or_G)
     source = open_any_source(X_or_G, feature_axis=feature_axis, missing="error")
-    return _gram(source, memory=memory, feature_axis=feature_axis)
+    return _gram(source, memory=memory)
 
 
-def _gram(source: Source, *, memory: int | str, feature_axis: int) -> Array:
-    request = check_of_Y_request(
-        beta=1.0, seed=0, memory=memory, feature_axis=feature_axis, delta=0.01
-    )
+def _gram(source: Source, *, memory: int | str) -> Array:
+    request = check_of_Y_request(beta=1.0, seed=0, memory=memory, delta=0.01)
     threads = available_threads()
     plan = plan_check(
         Facts.of(source),

@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from streamsparse.api.arguments import (
-    check_flag,
     check_matrix,
     check_of_Y_request,
     check_policies,
 )
 from streamsparse.api.workers import dask_workers, is_run_by_dask, seen_from_anywhere
 from streamsparse.arrays import Array
-from streamsparse.checks import MAX_SEED, check_count
+from streamsparse.checks import MAX_SEED, check_count, check_flag
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.base import ALL_ROWS, SHARE_OF_ROWS, Job
@@ -53,7 +52,7 @@ def certify(
     delta: float = 0.01,
     seed: int | None = None,
     memory: int | str = "1 GiB",
-    feature_axis: int = 1,
+    feature_axis: int | str = 1,
     missing: str = "error",
     nonfinite: str = "error",
     progress: str | bool = "auto",
@@ -111,7 +110,6 @@ def certify(
         # Never what a run with this seed has drawn, and may have chosen Y by.
         seed=(check_count("seed", seed, low=0, high=MAX_SEED) + _FRESH_SEED) % (MAX_SEED + 1),
         memory=memory,
-        feature_axis=feature_axis,
         delta=delta,
         queries=queries,
     )

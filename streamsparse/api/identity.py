@@ -7,11 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from streamsparse.errors import SourceChangedError
 from streamsparse.methods.base import Start
 from streamsparse.running.plan import Plan
 from streamsparse.sketching.run_hash import HASH_VERSION
-from streamsparse.sources.base import Source
+from streamsparse.sources.base import Source, refuse_change, state_of
 from streamsparse.sources.digests import digest_of
 from streamsparse.version import __version__
 
@@ -36,8 +35,7 @@ class Identity:
         self, source: Source, plan: Plan, policies: Policies, start: Start | None = None
     ) -> None:
         self._source, self._plan, self._policies, self._start = source, plan, policies, start
-        # Of what others can write to while it is read: how it was.
-        self.fingerprint = source.fingerprint() if source.is_stored else None
+        self.fingerprint = state_of(source)
 
     def facts(self) -> dict[str, Any]:
         """Return it by name, as JSON has it."""
@@ -81,9 +79,4 @@ class Identity:
         ------
         SourceChangedError : if it was.
         """
-        # Values in memory have none to compare: theirs would cost a read of everything.
-        if self.fingerprint is not None and self.fingerprint != self._source.fingerprint():
-            raise SourceChangedError(
-                f"{self._source.name} was written to while it was read; reduce it again when "
-                f"nobody writes to it"
-            )
+        refuse_change(self._source, self.fingerprint)

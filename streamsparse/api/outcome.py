@@ -48,9 +48,10 @@ def result_of(
         weights=reduction.weights,
         map=reduction.map,
         curve=reduction.curve,
-        column_names=None if names is None else tuple(names),
+        column_names=None if names is None else tuple(map(str, names)),
         selection=reduction.selection,
         known=reduction.known,
         feature_digest=job.source.feature_digest(),
         timeline=timeline,
+        row_names=job.source.row_names(),
     )

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from streamsparse.api.arguments import check_flag, check_policies, check_request
+from streamsparse.api.arguments import check_policies, check_request
 from streamsparse.api.identity import Policies
 from streamsparse.api.merging import merge_parts
 from streamsparse.api.part_set import Part
 from streamsparse.api.running import check_destination
 from streamsparse.api.summing import Wanted, sum_part
-from streamsparse.checks import check_count, check_path
+from streamsparse.checks import check_count, check_flag, check_path
 from streamsparse.errors import ParameterError
 from streamsparse.results.result import Result
 from streamsparse.results.saved import path_of
@@ -34,7 +34,7 @@ def reduce_part(
     beta: float = 1.0,
     seed: int = 0,
     memory: int | str = "1 GiB",
-    feature_axis: int = 1,
+    feature_axis: int | str = 1,
     overwrite: bool = False,
     resume: bool = False,
     progress: str | bool = "auto",
@@ -90,12 +90,11 @@ def reduce_part(
         beta=beta,
         seed=seed,
         memory=memory,
-        feature_axis=feature_axis,
         s=s,
         strict=strict,
         has_output=True,
     )
-    source = open_any_source(X, feature_axis=request.feature_axis, missing=missing)
+    source = open_any_source(X, feature_axis=feature_axis, missing=missing)
     wanted = Wanted(
         path=check_path("path", path),
         number=number,

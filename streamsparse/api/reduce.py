@@ -7,13 +7,13 @@ from typing import Any, cast
 
 from streamsparse.api.access import open_start
 from streamsparse.api.arguments import (
-    check_flag,
     check_policies,
     check_request,
 )
 from streamsparse.api.identity import Policies
 from streamsparse.api.running import check_destination, reduce_source
 from streamsparse.api.workers import is_run_by_dask, seen_from_anywhere
+from streamsparse.checks import check_flag
 from streamsparse.errors import ParameterError
 from streamsparse.methods.auto import make_plan
 from streamsparse.results.result import Result
@@ -33,7 +33,7 @@ def plan(
     delta: float = 0.01,
     beta: float = 1.0,
     memory: int | str = "1 GiB",
-    feature_axis: int = 1,
+    feature_axis: int | str = 1,
     *,
     seed: int = 0,
     s: int = 8,
@@ -72,14 +72,13 @@ def plan(
         beta=beta,
         seed=seed,
         memory=memory,
-        feature_axis=feature_axis,
         s=s,
         strict=strict,
         has_output=out is not None,
         algorithm=algorithm,
         continues=start is not None,
     )
-    source = open_any_source(X, feature_axis=request.feature_axis, missing="error")
+    source = open_any_source(X, feature_axis=feature_axis, missing="error")
     open_start(start, source)
     return make_plan(Facts.of(source), request, threads=available_threads())
 
@@ -95,7 +94,7 @@ def sparsify(
     beta: float = 1.0,
     seed: int = 0,
     memory: int | str = "1 GiB",
-    feature_axis: int = 1,
+    feature_axis: int | str = 1,
     out: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -138,7 +137,7 @@ def sparsify(
     seed : 0 .. 2^64 - 1; with (X, method, m, s) it fixes every bit of Y.
     memory : bytes for the whole computation, interpreter included, or text with a unit. With dask:
         for this process, and for each task besides (a worker of four threads runs four).
-    feature_axis : 0 or 1, the long axis of X as stored.
+    feature_axis : 0 or 1, the long axis of X as stored, or the name of that dimension.
     out : path of a Zarr group to write; Y then need not fit in memory ("sketch").
     overwrite : replace an earlier result at ``out``.
     resume : go on with a run to ``out`` that was interrupted, was killed or failed: the same bits
@@ -173,7 +172,8 @@ def sparsify(
     Returns
     -------
     A :class:`Result`: ``Y``, ``certificate``, ``plan``, ``curve``, ``columns`` and ``weights``,
-    ``selection``, ``column_names``, ``transform``, ``append``, ``remove``, ``save``.
+    ``selection``, ``column_names``, ``row_names``, ``transform``, ``append``, ``remove``, ``save``,
+    ``export``.
 
     Raises
     ------
@@ -213,7 +213,6 @@ def sparsify(
         beta=beta,
         seed=seed,
         memory=memory,
-        feature_axis=feature_axis,
         s=s,
         strict=strict,
         has_output=out is not None,
@@ -222,7 +221,7 @@ def sparsify(
     )
     is_eager = check_flag("compute", compute)
     X = seen_from_anywhere(X, runner)
-    source = open_any_source(X, feature_axis=request.feature_axis, missing=missing)
+    source = open_any_source(X, feature_axis=feature_axis, missing=missing)
     begun = open_start(start, source)
     destination = check_destination(out, overwrite=overwrite, resume=resume)
     policies, on_workers = Policies(missing, nonfinite), is_run_by_dask(source, runner)

@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamsparse.api.arguments import check_flag, check_out
+from streamsparse.api.arguments import check_out
 from streamsparse.api.identity import Identity, Policies
 from streamsparse.api.outcome import result_of
 from streamsparse.api.workers import dask_workers
+from streamsparse.checks import check_flag
 from streamsparse.errors import (
     OutputExistsError,
     ParameterError,

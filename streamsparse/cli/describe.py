@@ -20,6 +20,7 @@ _KINDS = {
     "Hdf5Source": "HDF5 dataset",
     "Hdf5SparseSource": "HDF5 group, sparse",
     "NpySource": "NumPy file",
+    "NpzSource": "scipy.sparse file",
     "SafetensorsSource": "tensor of a safetensors file",
     "ShardsSource": "folder of NumPy files",
     "ZarrSource": "Zarr array",
@@ -29,7 +30,7 @@ _KINDS = {
 Described: TypeAlias = tuple[dict[str, Any], list[str]]
 
 
-def describe_path(path: str, *, feature_axis: int) -> Described:
+def describe_path(path: str, *, feature_axis: int | str) -> Described:
     """Return what there is at ``path``, from its metadata."""
     if "://" in path:
         return _describe_matrix(path, feature_axis)
@@ -54,11 +55,11 @@ def _line(label: str, text: str) -> str:
     )
 
 
-def _describe_matrix(path: str, feature_axis: int) -> Described:
+def _describe_matrix(path: str, feature_axis: int | str) -> Described:
     source = ss.open_source(path, feature_axis=feature_axis)
     name = type(source).__name__
     n, d = source.shape
-    chunks = _count_chunks(path) if name.startswith("Zarr") else None
+    chunks = _count_chunks(source.name) if name.startswith("Zarr") else None
     names = source.feature_names(np.array([0, d - 1]))
     auto = _describe_auto(path, feature_axis)
     facts = {
@@ -76,7 +77,8 @@ def _describe_matrix(path: str, feature_axis: int) -> Described:
         "column_names": names,
         "auto": auto,
     }
-    lines = [*_lines_of_matrix(facts, feature_axis), next_line("plan", path, *_axis(feature_axis))]
+    axis = source.feature_axis
+    lines = [*_lines_of_matrix(facts, axis), next_line("plan", path, *_axis(axis))]
     return facts, lines
 
 
@@ -101,7 +103,7 @@ def _lines_of_matrix(facts: dict[str, Any], feature_axis: int) -> Iterator[str]:
     yield _line("auto", _sentence_of_auto(facts["auto"]))
 
 
-def _describe_auto(path: str, feature_axis: int) -> dict[str, Any]:
+def _describe_auto(path: str, feature_axis: int | str) -> dict[str, Any]:
     """Return what ``reduce`` without options would do, or why it would refuse."""
     try:
         plan = ss.plan(path, feature_axis=feature_axis)

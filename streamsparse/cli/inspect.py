@@ -42,7 +42,9 @@ Examples:
     "-f", "--force", "overwrite", is_flag=True, help="With --report: replace an earlier one."
 )
 @json_option
-def info(path: str, feature_axis: int, report: str | None, overwrite: bool, as_json: bool) -> None:
+def info(
+    path: str, feature_axis: int | str, report: str | None, overwrite: bool, as_json: bool
+) -> None:
     """Describe PATH, a matrix, a result or a part, from its metadata.
 
     Of a matrix: shape, type, chunks, codec, bytes, names of columns, and the

@@ -14,6 +14,7 @@ import click
 from streamsparse import RunInterrupted, StreamSparseError, StreamSparseWarning, __version__
 from streamsparse.cli.command import DEBUG, debug_option
 from streamsparse.cli.completion import completion
+from streamsparse.cli.convert import convert
 from streamsparse.cli.demo import demo
 from streamsparse.cli.doctor import doctor
 from streamsparse.cli.extend import append, remove
@@ -132,6 +133,7 @@ for command in (
     transform,
     append,
     remove,
+    convert,
     merge,
     demo,
     doctor,

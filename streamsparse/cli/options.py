@@ -21,15 +21,30 @@ _WIDTH = 80
 _VALUE_WIDTH = 20
 
 
+def _parse_axis(_context: click.Context, _parameter: click.Parameter, text: str) -> int | str:
+    """Return 0, 1, or the name of a dimension.
+
+    Raises
+    ------
+    click.BadParameter : for any other number.
+    """
+    if not re.fullmatch(r"-?\d+", text):
+        return text
+    if text not in {"0", "1"}:
+        raise click.BadParameter(f"must be 0, 1 or the name of a dimension, not {text}")
+    return int(text)
+
+
 def feature_axis_option(function: str) -> Decorator:
     """Return the option that names the long axis as stored."""
     return parameter_option(
         function,
         "feature_axis",
         "--feature-axis",
-        type=click.Choice(["0", "1"]),
-        callback=lambda _ctx, _parameter, value: int(value),
-        help="The long axis of X as stored: 0 for files with features first.",
+        metavar="0|1|NAME",
+        callback=_parse_axis,
+        shell_complete=lambda _ctx, _parameter, begun: [x for x in "01" if x.startswith(begun)],
+        help="The long axis of X as stored: 0 for files with features first; or its name.",
     )
 
 

@@ -45,7 +45,6 @@ class Request:
     beta: float
     seed: int
     memory: int
-    feature_axis: int
     s: int
     strict: bool
     has_output: bool

@@ -119,7 +119,7 @@ def make(
         d=facts.d,
         dtype=facts.dtype,
         nnz=facts.nnz,
-        feature_axis=request.feature_axis,
+        feature_axis=facts.feature_axis,
         method=choice.method,
         why=choice.why,
         promise=choice.promise,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamsparse.arrays import Interval
 from streamsparse.checks import check_choice, check_count
-from streamsparse.errors import ParameterError, SourceChangedError, StreamSparseWarning
+from streamsparse.errors import ParameterError, StreamSparseWarning
 from streamsparse.methods.base import Job, Reduction
 from streamsparse.methods.extend import Change, change_columns
 from streamsparse.methods.extend_plan import plan_change
@@ -25,7 +25,7 @@ from streamsparse.running.memory import PeakMemory
 from streamsparse.running.plan import Plan
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
-from streamsparse.sources.base import Source
+from streamsparse.sources.base import Source, refuse_change, state_of
 from streamsparse.sources.open import open_source
 from streamsparse.sources.stacked import check_queries, open_pair
 from streamsparse.storing.commit import staged
@@ -149,24 +149,19 @@ class _Call:
         return replace(
             plan,
             why=f"columns {described(columns)} {done} an earlier result",
-            feature_axis=reading.feature_axis,
+            feature_axis=self.source.feature_axis,
         )
 
     def _reduce(self, plan: Plan, change: Change, output: ResultWriter | None) -> Result:
         source, reading = self.source, self.reading
-        # Of what others can write to while it is read: how it was.
-        fingerprint = source.fingerprint() if source.is_stored else None
+        state = state_of(source)
         total = Facts.of(source).used_bytes
         label = "remove" if change.removes else "append"
         with PeakMemory() as peak, show_progress(reading.progress, label=label, total=total) as bar:
             execution = Execution(available_threads(), reading.nonfinite == "zero", bar)
             reduction = change_columns(Job(source, plan, execution, output), change)
             made = self._result(plan, reduction, change.d, peak)
-        if fingerprint is not None and fingerprint != source.fingerprint():
-            raise SourceChangedError(
-                f"{source.name} was written to while it was read; begin again when nobody writes "
-                f"to it"
-            )
+        refuse_change(source, state)
         return made
 
     def _result(self, plan: Plan, reduction: Reduction, d: int, peak: PeakMemory) -> Result:

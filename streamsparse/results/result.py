@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from streamsparse.arrays import Array, Interval
-from streamsparse.checks import check_path
+from streamsparse.checks import check_flag, check_path
 from streamsparse.dense.certificate import Certificate
 from streamsparse.errors import ParameterError
 from streamsparse.methods.base import CurvePoint, Selection
 from streamsparse.methods.known import Known
-from streamsparse.methods.products import chunk_rows, is_sparse
+from streamsparse.methods.products import chunk_rows, dense_rows, is_sparse
 from streamsparse.results.card import describe, result_card
+from streamsparse.results.exported import export
 from streamsparse.results.extend import append_columns, remove_columns
+from streamsparse.results.labelled import as_data_array
 from streamsparse.results.report import report_page
 from streamsparse.results.rows import Reading, transform_rows
 from streamsparse.results.saved import fields_of, write_rest
@@ -50,6 +52,7 @@ class Result:
     feature_digest : of the names of the columns of X, where the source has names, else None.
     timeline : (seconds since the passes began, bytes of X summed by then), at most 256 points, the
         last one at the end of the run; empty where others have made the passes.
+    row_names : (n,) text, numbers or dates: what the source calls the rows, else None.
 
     A result of :func:`sparsify_pair` is that of Z = [Q; K]: ``Q`` and ``K`` are its two parts, and
     its certificate speaks of Q K^T.
@@ -67,6 +70,7 @@ class Result:
     known: Known | None
     feature_digest: str | None
     timeline: Points
+    row_names: Array | None
 
     @property
     def is_pair(self) -> bool:
@@ -102,7 +106,7 @@ class Result:
         self,
         X_new: Any,
         *,
-        feature_axis: int = 1,
+        feature_axis: int | str = 1,
         memory: int | str = "1 GiB",
         out: str | Path | None = None,
         overwrite: bool = False,
@@ -115,7 +119,7 @@ class Result:
         Parameters
         ----------
         X_new : (n_new, d), anything ``sparsify`` takes; its columns mean the same as those of X.
-        feature_axis : 0 or 1, the long axis of X_new as stored.
+        feature_axis : 0 or 1, the long axis of X_new as stored, or the name of that dimension.
         memory : bytes for the whole computation, or text with a unit.
         out : where to write Y_new, as a Zarr group; None returns it.
         overwrite : replace ``out`` if it is there.
@@ -151,7 +155,7 @@ class Result:
         X_more: Any,
         *,
         start: int | None = None,
-        feature_axis: int = 1,
+        feature_axis: int | str = 1,
         memory: int | str = "1 GiB",
         out: str | Path | None = None,
         overwrite: bool = False,
@@ -200,7 +204,7 @@ class Result:
         X_some: Any,
         start: int,
         *,
-        feature_axis: int = 1,
+        feature_axis: int | str = 1,
         memory: int | str = "1 GiB",
         out: str | Path | None = None,
         overwrite: bool = False,
@@ -262,6 +266,47 @@ class Result:
                 for start in range(0, self.Y.shape[0], step):
                     writer.write_rows(start, self.Y[start : start + step])
             write_rest(writer, self)
+
+    def export(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write Y alone, for others; :meth:`save` keeps the whole result.
+
+        Parameters
+        ----------
+        path : its suffix says what is written, complete or not at all. ".npy": Y in float64, a
+            sparse Y made dense. ".zarr": a Zarr array (n, m), every chunk with a crc32c; of a
+            sparse Y a group in AnnData's ``csc_matrix`` encoding.
+        overwrite : replace an earlier export, or any ``.npy`` file, at ``path``.
+
+        Raises
+        ------
+        ParameterError : for another suffix.
+        OutputExistsError : if something is there.
+        StoreError : if it cannot be written.
+
+        Notes
+        -----
+        No pass over X. Memory: 4 MiB of rows of Y at once, and of a sparse Y a copy by rows.
+        """
+        check_flag("overwrite", overwrite)
+        export(self.Y, check_path("path", path), overwrite=overwrite)
+
+    def to_xarray(self) -> Any:
+        """Return Y as an ``xarray.DataArray`` of dimensions "row" and "component".
+
+        Returns
+        -------
+        A DataArray (n, m) of the values of Y in memory, a sparse Y made dense; the coordinate "row"
+        has the names of the rows, where the source has names.
+
+        Raises
+        ------
+        ParameterError : if xarray is not installed.
+
+        Notes
+        -----
+        No pass over X. Memory: n m cells, read from disk where Y lies there.
+        """
+        return as_data_array(dense_rows(self.Y), self.row_names)
 
     @classmethod
     def from_stored(cls, stored: StoredResult) -> Result:

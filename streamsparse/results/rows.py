@@ -33,7 +33,7 @@ class Reading:
     The names are those of ``Result.transform``.
     """
 
-    feature_axis: int
+    feature_axis: int | str
     memory: int | str
     out: str | Path | None
     overwrite: bool

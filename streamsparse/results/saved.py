@@ -15,6 +15,7 @@ from streamsparse.methods.known import Known
 from streamsparse.running.plan import Plan
 from streamsparse.sketching.row_map import RowMap
 from streamsparse.sources.base import Source
+from streamsparse.sources.labels import pack_labels, unpack_labels
 from streamsparse.storing.result_store import (
     SCHEMA,
     ResultWriter,
@@ -57,6 +58,7 @@ def write_rest(writer: ResultWriter, result: Result, *, run: str | None = None) 
             "feature_digest": result.feature_digest,
             "timeline": result.timeline,
             "known": None if known is None else known.to_dict(),
+            "row_names": pack_labels(result.row_names),
             "run": run,
         }
     )
@@ -90,6 +92,7 @@ def fields_of(stored: StoredResult) -> dict[str, Any]:
             "selection": None if selection is None else Selection(**selection),
             "feature_digest": attributes["feature_digest"],
             "timeline": tuple((float(t), int(done)) for t, done in attributes["timeline"]),
+            "row_names": unpack_labels(attributes["row_names"]),
         }
     except (KeyError, TypeError) as error:
         raise UnsupportedInputError(f"the attributes of the result lack {error}") from error

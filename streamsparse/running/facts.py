@@ -15,7 +15,7 @@ class Facts:
 
     Attributes
     ----------
-    name, n, d, dtype, nnz, unit, stored_bytes, read_overhead_bytes, entry_bytes,
+    name, n, d, feature_axis, dtype, nnz, unit, stored_bytes, read_overhead_bytes, entry_bytes,
     clipped_entry_bytes, largest_unit_entries, codec, opening_passes : as in ``Source``.
     block_itemsize : bytes per value once read.
     """
@@ -23,6 +23,7 @@ class Facts:
     name: str
     n: int
     d: int
+    feature_axis: int
     dtype: str
     block_itemsize: int
     nnz: int | None
@@ -42,6 +43,7 @@ class Facts:
             name=source.name,
             n=source.shape[0],
             d=source.shape[1],
+            feature_axis=source.feature_axis,
             dtype=str(source.dtype),
             block_itemsize=np.dtype(source.block_dtype).itemsize,
             nnz=source.nnz,

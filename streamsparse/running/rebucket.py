@@ -27,7 +27,7 @@ class BucketSource:
 
     def __init__(self, source: Source, buckets: DenseBuckets | SparseBuckets, width: int) -> None:
         self.name = f"{source.name}, by columns"
-        self.shape = source.shape
+        self.shape, self.feature_axis = source.shape, source.feature_axis
         self.dtype: np.dtype[Any] = source.dtype
         self.block_dtype: np.dtype[Any] = source.block_dtype
         self.nnz = source.nnz
@@ -53,9 +53,13 @@ class BucketSource:
         """Return that of the source: the columns are the same."""
         return self._source.feature_digest()
 
-    def feature_names(self, columns: Array) -> list[str] | None:
+    def feature_names(self, columns: Array) -> list[Any] | None:
         """Return those of the source."""
         return self._source.feature_names(columns)
+
+    def row_names(self) -> Array | None:
+        """Return those of the source."""
+        return self._source.row_names()
 
     @property
     def largest_unit_entries(self) -> int:

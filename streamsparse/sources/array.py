@@ -27,7 +27,7 @@ class ArraySource(DenseSource):
                 f"{name} is a masked array; X has no masked entries: fill them first"
             )
         values = np.asarray(values)
-        self.name = name
+        self.name, self.feature_axis = name, feature_axis
         self.block_dtype = block_dtype_of(values.dtype, name)
         check_shape(values.shape, name)
         self._X: Array = values if feature_axis == 1 else values.T

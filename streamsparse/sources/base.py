@@ -9,7 +9,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from streamsparse.arrays import Array, Interval
-from streamsparse.errors import BudgetTooSmallError, UnsupportedInputError
+from streamsparse.errors import BudgetTooSmallError, SourceChangedError, UnsupportedInputError
+from streamsparse.sources.labels import digest_labels
 from streamsparse.units import format_bytes
 
 
@@ -76,6 +77,7 @@ class Source(Protocol):
     ----------
     name : what plans and errors call it.
     shape : (n, d), the feature axis already resolved.
+    feature_axis : axis, 0 or 1, of what is stored along which the d columns lie.
     dtype : dtype as stored.
     block_dtype : dtype of ``Block.data``: float16 arrives as float32, bool as uint8, either byte
         order as native, everything else as it is.
@@ -97,6 +99,7 @@ class Source(Protocol):
 
     name: str
     shape: tuple[int, int]
+    feature_axis: int
     dtype: np.dtype[Any]
     block_dtype: np.dtype[Any]
     nnz: int | None
@@ -134,8 +137,12 @@ class Source(Protocol):
         """Return a digest of the names of the columns of X in their order; None without names."""
         ...
 
-    def feature_names(self, columns: Array) -> list[str] | None:
-        """Return the names of some columns of X; None where there are no names."""
+    def feature_names(self, columns: Array) -> list[Any] | None:
+        """Return the names of some columns of X, text or numbers; None where there are none."""
+        ...
+
+    def row_names(self) -> Array | None:
+        """Return the names of the n rows, as text or as numbers; None where there are none."""
         ...
 
     def bands(self, max_rows: int, max_bytes: int) -> list[Interval]:
@@ -160,7 +167,10 @@ class Source(Protocol):
 
 
 class SourceMixin:
-    """What every source does by means of the protocol alone: yield its blocks, name itself."""
+    """What every source does by means of the protocol alone: yield its blocks, name itself.
+
+    ``row_labels`` and ``column_labels`` : names that lie in memory beside X, None without any.
+    """
 
     codec: str = ""
     opening_passes: int = 0
@@ -169,6 +179,8 @@ class SourceMixin:
     is_known_by_name: bool = False
     entry_bytes: int = 0
     clipped_entry_bytes: int = 0
+    row_labels: Array | None = None
+    column_labels: Array | None = None
 
     @property
     def largest_unit_entries(self) -> int:
@@ -176,12 +188,18 @@ class SourceMixin:
         return 0
 
     def feature_digest(self) -> str | None:
-        """Return None: most sources do not name their columns."""
-        return None
+        """Return a digest of the names of the columns that came with X, None without names."""
+        labels = self.column_labels
+        return None if labels is None else digest_labels([labels.tolist()])
 
-    def feature_names(self, columns: Array) -> list[str] | None:  # noqa: ARG002 - the protocol's
-        """Return None: most sources do not name their columns."""
-        return None
+    def feature_names(self, columns: Array) -> list[Any] | None:
+        """Return the names of some columns, None without names."""
+        labels = self.column_labels
+        return None if labels is None else list(labels[columns].tolist())
+
+    def row_names(self) -> Array | None:
+        """Return the names of the rows that came with X, None without names."""
+        return self.row_labels
 
     def blocks(self: Source, max_bytes: int) -> Iterator[Block]:
         """Yield blocks of at most ``max_bytes`` that cover X once, band of rows by band of rows."""
@@ -251,4 +269,26 @@ def check_unit_fits(*, name: str, unit_bytes: int, max_bytes: int) -> None:
         raise BudgetTooSmallError(
             f"one unit of {name} needs {format_bytes(unit_bytes)} in memory but only "
             f"{format_bytes(max_bytes)} of the budget is left for a block; raise memory or rechunk"
+        )
+
+
+def state_of(source: Source) -> str | None:
+    """Return the fingerprint of a source that others can write to while it is read, else None.
+
+    Values in memory have none to compare: theirs would cost a read of everything.
+    """
+    return source.fingerprint() if source.is_stored else None
+
+
+def refuse_change(source: Source, state: str | None) -> None:
+    """Refuse a source that was written to since it was in this state.
+
+    Raises
+    ------
+    SourceChangedError : if it was.
+    """
+    if state_of(source) != state:
+        raise SourceChangedError(
+            f"{source.name} was written to while it was read; read it again when nobody writes to "
+            f"it"
         )

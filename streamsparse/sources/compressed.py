@@ -29,6 +29,7 @@ class CompressedSource(SourceMixin, ABC):
 
     name: str
     shape: tuple[int, int]
+    feature_axis: int
     dtype: np.dtype[Any]
     block_dtype: np.dtype[Any]
     nnz: int | None
@@ -66,6 +67,7 @@ class CompressedSource(SourceMixin, ABC):
         """Set what follows from the stored matrix: a CSR of E is a CSC of its transpose."""
         n, d = stored_shape if feature_axis == 1 else stored_shape[::-1]
         self.shape, self.nnz, self.is_ours = (n, d), nnz, is_ours
+        self.feature_axis = feature_axis
         self.dtype, self.block_dtype = data_dtype, block_dtype_of(data_dtype, self.name)
         self.by_rows = stored_by_rows == (feature_axis == 1)
         self.unit = (1, d) if self.by_rows else (n, 1)

@@ -204,7 +204,7 @@ class DaskSource(DenseSource):
     is_known_by_name = True
 
     def __init__(self, array: Any, *, feature_axis: int, name: str = "dask array") -> None:
-        self.name, self.array = name, array
+        self.name, self.array, self.feature_axis = name, array, feature_axis
         self.chunks = DenseChunks(Grid(array, feature_axis=feature_axis, name=name))
         self._grid = self.chunks.grid
         self.shape, self.unit = self._grid.shape, self._grid.unit

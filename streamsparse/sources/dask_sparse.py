@@ -158,7 +158,7 @@ class DaskSparseSource(SourceMixin):
         return int(self._counts.sum(axis=0).max())
 
     def __init__(self, array: Any, *, feature_axis: int, name: str = "dask array") -> None:
-        self.name, self.array = name, array
+        self.name, self.array, self.feature_axis = name, array, feature_axis
         self._grid = Grid(array, feature_axis=feature_axis, name=name)
         self.chunks = SparseChunks(self._grid, stored_format=array._meta.format)
         self.shape, self.unit = self._grid.shape, self._grid.unit

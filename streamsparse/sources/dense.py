@@ -21,6 +21,7 @@ class DenseSource(SourceMixin):
 
     name: str
     shape: tuple[int, int]
+    feature_axis: int
     dtype: np.dtype[Any]
     block_dtype: np.dtype[Any]
     nnz: int | None = None

@@ -19,6 +19,7 @@ class DescribedSource(SourceMixin):
 
     def __init__(self, source: Source) -> None:
         self.name, self.shape = source.name, source.shape
+        self.feature_axis = source.feature_axis
         self.dtype: np.dtype[Any] = source.dtype
         self.block_dtype: np.dtype[Any] = source.block_dtype
         self.nnz, self.unit = source.nnz, source.unit
@@ -30,6 +31,8 @@ class DescribedSource(SourceMixin):
         self.opening_passes = source.opening_passes
         self.is_lazy = source.is_lazy
         self.integrity = source.integrity
+        if isinstance(source, SourceMixin):
+            self.row_labels, self.column_labels = source.row_labels, source.column_labels
 
     def verify(self) -> None:
         """Do nothing: there is nothing to look at."""

@@ -59,6 +59,7 @@ class FlatSource(DenseSource):
         is_bfloat: bool = False,
     ) -> None:
         self._path, self.name, self._start = path, name, start
+        self.feature_axis = feature_axis
         self._raw_dtype, self._is_bfloat = dtype, is_bfloat
         self.dtype = np.dtype(np.float32) if is_bfloat else dtype
         self.block_dtype = block_dtype_of(self.dtype, name)

@@ -87,7 +87,7 @@ class Hdf5Source(DenseSource):
     is_stored = True
 
     def __init__(self, file: Hdf5File, node: Any, *, feature_axis: int, missing: str) -> None:
-        self._file = file
+        self._file, self.feature_axis = file, feature_axis
         self._stored = Hdf5Dataset(file, node, missing=missing)
         self.name, self.dtype = self._stored.name, self._stored.dtype
         self.block_dtype = block_dtype_of(self.dtype, self.name)
@@ -124,7 +124,7 @@ class Hdf5SparseSource(CompressedSource):
 
     def __init__(self, file: Hdf5File, group: Any, *, feature_axis: int, missing: str) -> None:
         self.name = f"{file.path}:{group.name}"
-        self._file, self._feature_axis = file, feature_axis
+        self._file = file
         encoding = group.attrs.get("encoding-type")
         if encoding not in _ENCODINGS or any(key not in group for key in _MEMBERS):
             listed = ", ".join(sorted(group)[:8]) or "nothing"
@@ -174,7 +174,7 @@ class Hdf5SparseSource(CompressedSource):
 
     def fingerprint(self) -> str:
         """Return a digest of the shape, and of size and time of the file."""
-        return digest_of(self.name, self.shape, self._feature_axis, self._file.fingerprint())
+        return digest_of(self.name, self.shape, self.feature_axis, self._file.fingerprint())
 
     def _pointers(self, start: int, stop: int) -> Array:
         raw = within_deadline(

@@ -37,7 +37,7 @@ class ShardsSource(DenseSource):
     is_stored = True
 
     def __init__(self, folder: str | os.PathLike[str], *, feature_axis: int) -> None:
-        self.name = str(folder)
+        self.name, self.feature_axis = str(folder), feature_axis
         paths = within_deadline(f"opening {folder}", lambda: shard_paths(Path(folder)))
         self._shards = [NpySource(path, feature_axis=feature_axis) for path in paths]
         first = self._shards[0]

@@ -33,6 +33,7 @@ class StackedSource(SourceMixin):
         self.above, self.below = above, below
         self.name = f"{above.name} over {below.name}"
         self.shape = (above.shape[0] + below.shape[0], above.shape[1])
+        self.feature_axis = above.feature_axis
         self.dtype = np.result_type(above.dtype, below.dtype)
         self.block_dtype = np.result_type(above.block_dtype, below.block_dtype)
         self.nnz = None if above.nnz is None else above.nnz + (below.nnz or 0)
@@ -69,9 +70,16 @@ class StackedSource(SourceMixin):
         """Return that of either."""
         return self.above.feature_digest() or self.below.feature_digest()
 
-    def feature_names(self, columns: Array) -> list[str] | None:
+    def feature_names(self, columns: Array) -> list[Any] | None:
         """Return those of either."""
         return self.above.feature_names(columns) or self.below.feature_names(columns)
+
+    def row_names(self) -> Array | None:
+        """Return those of both, where both have names of one kind."""
+        above, below = self.above.row_names(), self.below.row_names()
+        if above is None or below is None or above.dtype.kind != below.dtype.kind:
+            return None
+        return np.concatenate([above, below])
 
     def verify(self) -> None:
         """Check both."""
@@ -144,7 +152,7 @@ class StackedSource(SourceMixin):
         return parts
 
 
-def open_pair(pair: Any, *, feature_axis: int, missing: str) -> StackedSource:
+def open_pair(pair: Any, *, feature_axis: int | str, missing: str) -> StackedSource:
     """Open queries and keys, a tuple (Q, K), as one source with the queries above the keys."""
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise ParameterError(

@@ -31,7 +31,7 @@ from streamsparse.sources.zarr_layout import (
     grid_positions,
     layout_of,
 )
-from streamsparse.sources.zarr_names import digest_names, pick_names
+from streamsparse.sources.zarr_names import digest_names, dimensions_of, pick_names, read_names
 from streamsparse.sources.zarr_seam import (
     SeamStore,
     count_bytes,
@@ -96,13 +96,22 @@ class StoredArray:
         root = local_root(self._store)
         return None if root is None else ChunkFiles(root, self._reader)
 
+    @property
+    def dimensions(self) -> list[str | None] | None:
+        """Names of the dimensions, None where they have none."""
+        return dimensions_of(self._array)
+
     def digest_names(self, *, axis: int, length: int) -> str | None:
         """Return a digest of the names along an axis of the array, None without names."""
         return digest_names(self._array, axis=axis, length=length)
 
-    def pick_names(self, *, axis: int, length: int, positions: Array) -> list[str] | None:
+    def pick_names(self, *, axis: int, length: int, positions: Array) -> list[Any] | None:
         """Return the names at some positions along an axis, None without names."""
         return pick_names(self._array, axis=axis, length=length, positions=positions)
+
+    def read_names(self, *, axis: int, length: int) -> Array | None:
+        """Return all names along an axis, None without names."""
+        return read_names(self._array, axis=axis, length=length)
 
     def stored_bytes(self) -> int:
         """Bytes of the objects of a local store; of the decoded array for any other."""

@@ -1,4 +1,4 @@
-"""The names of the columns of X that a store keeps beside it: a digest of all, or some of them.
+"""The names of rows and columns of X that a store keeps beside it: all, some, or a digest.
 
 AnnData keeps them in ``var`` (features along axis 1) or ``obs`` (axis 0); xarray and others in an
 array named like the dimension.
@@ -6,7 +6,6 @@ array named like the dimension.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,12 +13,12 @@ import numpy as np
 import zarr
 
 from streamsparse.arrays import Array
+from streamsparse.sources.labels import as_labels, digest_labels
 from streamsparse.sources.zarr_layout import check_codecs, codecs_of
 from streamsparse.sources.zarr_seam import local_root, seam_path
 
 _PIECE = 1 << 16
 _TEXT_CODECS = frozenset({"vlen-utf8"})
-_DIGEST_BYTES = 16
 _ANNDATA_AXES = ("obs", "var")
 _ANNDATA_ENCODINGS = ("anndata", "raw")
 
@@ -38,39 +37,62 @@ def digest_names(node: Any, *, axis: int, length: int) -> str | None:
     32 hexadecimal digits, equal for equal names in equal order; None where no names are found.
     Reads all of them, in pieces: they are never in memory at once.
     """
-    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     try:
-        for _, texts in _pieces(node, axis, length):
-            for text in texts:
-                digest.update(repr(text).encode() + b"\n")
+        return digest_labels(labels for _, labels in _pieces(node, axis, length))
     except Exception:
         # Names are a help, not a part of X: where they cannot be read there are none.
         return None
-    return digest.hexdigest()
 
 
-def pick_names(node: Any, *, axis: int, length: int, positions: Array) -> list[str] | None:
+def pick_names(node: Any, *, axis: int, length: int, positions: Array) -> list[Any] | None:
     """Return the names at some positions along an axis, in their order; None without names."""
-    names: dict[int, str] = {}
+    names: dict[int, Any] = {}
     wanted = np.unique(positions)
     try:
-        for start, texts in _pieces(node, axis, length):
+        for start, texts in _pieces(node, axis, length, wanted):
             first, stop = np.searchsorted(wanted, [start, start + len(texts)])
-            names |= {int(j): str(texts[int(j) - start]) for j in wanted[first:stop]}
+            names |= {int(j): texts[int(j) - start] for j in wanted[first:stop]}
     except Exception:
         return None
     return [names[int(j)] for j in positions]
 
 
-def _pieces(node: Any, axis: int, length: int) -> Iterator[tuple[int, list[Any]]]:
-    """Yield (position of the first, names) in pieces; LookupError where there are none."""
+def read_names(node: Any, *, axis: int, length: int) -> Array | None:
+    """Return all names along an axis; None without names, and for times that xarray has encoded."""
+    try:
+        names = _find(node, axis)
+        if names is None or " since " in str(names.attrs.get("units")):
+            return None
+        pieces = [as_labels(labels) for _, labels in _pieces(node, axis, length)]
+    except Exception:
+        return None
+    found = [piece for piece in pieces if piece is not None]
+    return np.concatenate(found) if len(found) == len(pieces) else None
+
+
+def _pieces(
+    node: Any, axis: int, length: int, wanted: Array | None = None
+) -> Iterator[tuple[int, list[Any]]]:
+    """Yield (position of the first, names) in pieces; LookupError where there are none.
+
+    ``wanted`` : sorted positions; pieces without one are passed over.
+    """
     names = _find(node, axis)
     if names is None or names.shape != (length,):
         raise LookupError
     # Strings in format 2 are objects: only a codec that makes nothing but text is decoded.
-    check_codecs(codecs_of(names.metadata.to_dict()), str(names), also=_TEXT_CODECS)
-    for start in range(0, length, _PIECE):
+    check_codecs(_codecs_of(names.metadata), str(names), also=_TEXT_CODECS)
+    pieces = range(-(-length // _PIECE)) if wanted is None else np.unique(wanted // _PIECE).tolist()
+    for piece in pieces:
+        start = piece * _PIECE
         yield start, np.asarray(names[start : start + _PIECE]).tolist()
+
+
+def _codecs_of(metadata: Any) -> list[Any]:
+    if metadata.zarr_format == 2:
+        return codecs_of(metadata.to_dict())
+    # The rest has the type, and of types of text zarr warns that they may yet change.
+    return [codec.to_dict() for codec in metadata.codecs]
 
 
 def _find(node: Any, axis: int) -> zarr.Array[Any] | None:
@@ -78,10 +100,10 @@ def _find(node: Any, axis: int) -> zarr.Array[Any] | None:
     for parent in parents:
         if parent.attrs.get("encoding-type") in _ANNDATA_ENCODINGS:
             return _anndata_names(parent, _ANNDATA_AXES[axis])
-    dimension = _dimension(node, axis)
-    if dimension is None or not parents:
+    dimensions = dimensions_of(node)
+    if dimensions is None or dimensions[axis] is None or not parents:
         return None
-    return _array_in(parents[0], dimension)
+    return _array_in(parents[0], str(dimensions[axis]))
 
 
 def _anndata_names(parent: zarr.Group, name: str) -> zarr.Array[Any] | None:
@@ -96,10 +118,15 @@ def _array_in(group: zarr.Group, name: str) -> zarr.Array[Any] | None:
     return found if isinstance(found, zarr.Array) else None
 
 
-def _dimension(node: Any, axis: int) -> str | None:
-    """Return the name of a dimension, as zarr 3 or xarray's convention for zarr 2 gives it."""
+def dimensions_of(node: Any) -> list[str | None] | None:
+    """Return the names of the dimensions of an open zarr array or group; None where it has none.
+
+    As zarr 3 has them, or by xarray's convention for zarr 2.
+    """
     names = getattr(node.metadata, "dimension_names", None) or node.attrs.get("_ARRAY_DIMENSIONS")
-    return None if not names or names[axis] is None else str(names[axis])
+    if not isinstance(names, list | tuple) or len(names) != len(getattr(node, "shape", names)):
+        return None
+    return [None if name is None else str(name) for name in names]
 
 
 def _parents(node: Any) -> Iterator[zarr.Group]:

@@ -18,7 +18,7 @@ from streamsparse.errors import (
 )
 from streamsparse.sources.reading import within_deadline
 from streamsparse.sources.zarr_array import StoredArray
-from streamsparse.sources.zarr_names import digest_names, pick_names
+from streamsparse.sources.zarr_names import digest_names, pick_names, read_names
 from streamsparse.sources.zarr_seam import (
     read_documents,
     seam_path,
@@ -50,9 +50,13 @@ class StoredGroup:
         """Return a digest of the names along an axis of the matrix, None without names."""
         return digest_names(self.node, axis=axis, length=length)
 
-    def pick_names(self, *, axis: int, length: int, positions: Array) -> list[str] | None:
+    def pick_names(self, *, axis: int, length: int, positions: Array) -> list[Any] | None:
         """Return the names at some positions along an axis, None without names."""
         return pick_names(self.node, axis=axis, length=length, positions=positions)
+
+    def read_names(self, *, axis: int, length: int) -> Array | None:
+        """Return all names along an axis, None without names."""
+        return read_names(self.node, axis=axis, length=length)
 
     def documents(self) -> dict[str, bytes]:
         """Return the metadata documents of the group itself as they are stored now, by name."""
@@ -62,6 +66,8 @@ class StoredGroup:
 
 def open_node(target: Any, *, missing: str, members: tuple[str, ...]) -> StoredArray | StoredGroup:
     """Open a zarr array, or a group with those of its arrays that are named ``members``.
+
+    Of an AnnData that is its ``X``.
 
     Parameters
     ----------
@@ -103,6 +109,8 @@ def _open_node(
     if isinstance(node, zarr.Array):
         return StoredArray(node, name=name, missing=missing)
     names = sorted(node.keys())
+    if node.attrs.get("encoding-type") == "anndata" and "X" in names:
+        return _open_node(node.store_path / "X", f"{name}/X", missing, members, chosen)
     arrays = {
         key: StoredArray(child, name=f"{name}/{key}", missing=missing)
         for key in members

@@ -9,6 +9,7 @@ import numpy as np
 
 from streamsparse.arrays import Array, Interval
 from streamsparse.errors import BadStructureError, UnsupportedInputError
+from streamsparse.sources.axes import resolve_axis
 from streamsparse.sources.base import DenseBlock, check_shape
 from streamsparse.sources.compressed import CompressedSource
 from streamsparse.sources.dense import DenseSource
@@ -27,24 +28,31 @@ _MEMBERS = ("data", "indices", "indptr")
 _PIECE = 1 << 18
 
 
-def open_zarr(target: Any, *, feature_axis: int, missing: str) -> ZarrSource | ZarrSparseSource:
+def open_zarr(
+    target: Any, *, feature_axis: int | str, missing: str
+) -> ZarrSource | ZarrSparseSource:
     """Open a dense zarr array, or a group in AnnData's ``csr_matrix`` or ``csc_matrix`` encoding.
 
     Parameters
     ----------
     target : path or URL, store, ``zarr.Array`` or ``zarr.Group``.
-    feature_axis : axis of the stored matrix along which the d columns of X lie.
+    feature_axis : axis of the stored matrix along which the d columns of X lie, or the name of
+        that dimension of an array.
     missing : "error" or "fill", for chunks that are absent.
 
     Raises
     ------
+    ParameterError : for the name of a dimension that is not there.
     SourceNotFoundError, UnsupportedInputError, BadStructureError, StoreError
     """
     node = open_node(target, missing=missing, members=_MEMBERS)
     if isinstance(node, StoredArray):
-        return ZarrSource(node, feature_axis=feature_axis)
+        check_shape(node.shape, node.name)
+        axis = resolve_axis(feature_axis, node.dimensions, name=node.name)
+        return ZarrSource(node, feature_axis=axis)
+    axis = resolve_axis(feature_axis, None, name=node.name)
     return within_deadline(
-        f"opening {node.name}", lambda: ZarrSparseSource(node, feature_axis=feature_axis)
+        f"opening {node.name}", lambda: ZarrSparseSource(node, feature_axis=axis)
     )
 
 
@@ -60,7 +68,7 @@ class ZarrSource(DenseSource):
         self.dtype = stored.dtype
         self.block_dtype = block_dtype_of(self.dtype, self.name)
         height, width = stored.layout.chunk
-        self._feature_axis = feature_axis
+        self.feature_axis = feature_axis
         self._is_transposed = feature_axis == 0
         self.shape = (columns, rows) if self._is_transposed else (rows, columns)
         self.unit = (width, height) if self._is_transposed else (height, width)
@@ -71,17 +79,21 @@ class ZarrSource(DenseSource):
 
     def feature_digest(self) -> str | None:
         """Return a digest of the names of the columns, where AnnData or a coordinate has them."""
-        return self._stored.digest_names(axis=self._feature_axis, length=self.shape[1])
+        return self._stored.digest_names(axis=self.feature_axis, length=self.shape[1])
 
-    def feature_names(self, columns: Array) -> list[str] | None:
+    def feature_names(self, columns: Array) -> list[Any] | None:
         """Return the names of some columns, from the same place."""
         return self._stored.pick_names(
-            axis=self._feature_axis, length=self.shape[1], positions=columns
+            axis=self.feature_axis, length=self.shape[1], positions=columns
         )
+
+    def row_names(self) -> Array | None:
+        """Return the names of the rows, from the same place."""
+        return self._stored.read_names(axis=1 - self.feature_axis, length=self.shape[0])
 
     def fingerprint(self) -> str:
         """Return a digest of the metadata and of a listing of the objects."""
-        return digest_of(self.shape, self._feature_axis, self._stored.fingerprint())
+        return digest_of(self.shape, self.feature_axis, self._stored.fingerprint())
 
     def verify(self) -> None:
         """Compare the chunks that should be there with a listing of the store."""
@@ -105,7 +117,7 @@ class ZarrSparseSource(CompressedSource):
 
     def __init__(self, group: StoredGroup, *, feature_axis: int) -> None:
         self.name = group.name
-        self._group, self._feature_axis = group, feature_axis
+        self._group = group
         encoding = _check_encoding(group)
         self._data, self._indices, self._indptr = (group.arrays[key] for key in _MEMBERS)
         nnz = self._data.shape[0]
@@ -142,20 +154,24 @@ class ZarrSparseSource(CompressedSource):
 
     def feature_digest(self) -> str | None:
         """Return a digest of the names of the columns, where AnnData has them."""
-        return self._group.digest_names(axis=self._feature_axis, length=self.shape[1])
+        return self._group.digest_names(axis=self.feature_axis, length=self.shape[1])
 
-    def feature_names(self, columns: Array) -> list[str] | None:
+    def feature_names(self, columns: Array) -> list[Any] | None:
         """Return the names of some columns, from the same place."""
         return self._group.pick_names(
-            axis=self._feature_axis, length=self.shape[1], positions=columns
+            axis=self.feature_axis, length=self.shape[1], positions=columns
         )
+
+    def row_names(self) -> Array | None:
+        """Return the names of the rows, from the same place."""
+        return self._group.read_names(axis=1 - self.feature_axis, length=self.shape[0])
 
     def fingerprint(self) -> str:
         """Return a digest of the metadata, the group's included, and of listings of the arrays."""
         documents = sorted(self._group.documents().items())
         arrays = (self._data, self._indices, self._indptr)
         stamps = [array.fingerprint() for array in arrays]
-        return digest_of(self.shape, self._feature_axis, documents, *stamps)
+        return digest_of(self.shape, self.feature_axis, documents, *stamps)
 
     def verify(self) -> None:
         """Compare the chunks of all three arrays with listings of the store."""

@@ -61,6 +61,13 @@ def checksummed() -> dict[str, Any]:
     }
 
 
+def zstd_checksummed() -> dict[str, Any]:
+    """Return the codec and settings of an array whose every chunk is a zstd frame with checksum."""
+    from zarr.codecs import ZstdCodec  # noqa: PLC0415
+
+    return {"compressors": ZstdCodec(checksum=True), "config": {"write_empty_chunks": True}}
+
+
 def lines_per_chunk(shape: tuple[int, ...], itemsize: int) -> int:
     """Return how many whole lines along the first axis make a chunk of about 4 MiB."""
     line_bytes = itemsize * int(np.prod(shape[1:], dtype=np.int64))
@@ -75,6 +82,7 @@ class DenseWriter:
     path : the array; it must not exist yet.
     shape, chunks : of the matrix and of a chunk.
     dtype : of the entries.
+    dimension_names, attributes : of the array.
 
     Raises
     ------
@@ -82,7 +90,14 @@ class DenseWriter:
     """
 
     def __init__(
-        self, path: Path, shape: tuple[int, int], dtype: np.dtype[Any], chunks: tuple[int, int]
+        self,
+        path: Path,
+        shape: tuple[int, int],
+        dtype: np.dtype[Any],
+        chunks: tuple[int, int],
+        *,
+        dimension_names: tuple[str, str] | None = None,
+        attributes: dict[str, Any] | None = None,
     ) -> None:
         self._path = path
         with reporting("making", path):
@@ -92,6 +107,8 @@ class DenseWriter:
                 chunks=chunks,
                 dtype=dtype,
                 zarr_format=3,
+                dimension_names=dimension_names,
+                attributes=attributes,
                 **checksummed(),
             )
 
@@ -115,8 +132,6 @@ def write_sparse(path: Path, X: Any, *, chunk_entries: int = _SPARSE_CHUNK_ENTRI
     UnsupportedInputError : for another format.
     StoreError : if the group cannot be written.
     """
-    from zarr.codecs import ZstdCodec  # noqa: PLC0415
-
     if getattr(X, "format", None) not in {"csr", "csc"}:
         raise UnsupportedInputError(f"write_sparse takes CSR or CSC, not {type(X).__name__}")
     with reporting("writing", path):
@@ -129,8 +144,7 @@ def write_sparse(path: Path, X: Any, *, chunk_entries: int = _SPARSE_CHUNK_ENTRI
                 shape=values.shape,
                 chunks=(max(1, min(values.size, chunk_entries)),),
                 dtype=values.dtype,
-                compressors=ZstdCodec(checksum=True),
-                config={"write_empty_chunks": True},
+                **zstd_checksummed(),
             )
             if values.size:
                 array[:] = values

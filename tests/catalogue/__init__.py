@@ -4,7 +4,9 @@ from catalogue.chunks import CHUNKS
 from catalogue.common import Bad
 from catalogue.dasks import DASK
 from catalogue.files import HDF5, SAFETENSORS, SHARDS
+from catalogue.names import NAMES
 from catalogue.npys import NPY
+from catalogue.npzs import NPZ
 from catalogue.objects import DTYPE, SHAPE, VALUES
 from catalogue.parameters import PARAMETERS
 from catalogue.sparses import SPARSE
@@ -17,10 +19,12 @@ GROUPS = {
     "sparse": SPARSE,
     "store": STORE,
     "chunks": CHUNKS,
+    "names": NAMES,
     "npy": NPY,
     "safetensors": SAFETENSORS,
     "shards": SHARDS,
     "hdf5": HDF5,
+    "npz": NPZ,
     "dask": DASK,
     "parameters": PARAMETERS,
 }

@@ -92,6 +92,11 @@ def anndata_root(tmp_path):
     return tmp_path / "a.zarr"
 
 
+def anndata_root_without_X(tmp_path):
+    zarr.open_group(anndata_root(tmp_path)).__delitem__("X")
+    return tmp_path / "a.zarr"
+
+
 def removed_while_open(tmp_path):
     array = zarr.open_array(zarr_array(tmp_path, ONES), mode="r")
     shutil.rmtree(tmp_path / "x.zarr")
@@ -112,8 +117,10 @@ STORE = {
     "a path with NUL": Bad(lambda _: "a\0b", NOT_FOUND, "nothing at"),
     "a path that is too long": Bad(lambda _: "x" * 5000, NOT_FOUND, "nothing at"),
     "a URL of an unknown kind": Bad(lambda _: "nowhere://x/y.zarr", UNSUPPORTED, "nowhere"),
+    "a URL of a file": Bad(lambda _: "s3://b/x.npy", UNSUPPORTED, "of URLs only those are read"),
+    "a URL of a member": Bad(lambda _: "s3://b/x.h5:a", UNSUPPORTED, "of URLs only those"),
     "a text file": Bad(text, UNSUPPORTED, "x.txt"),
-    "a zip by its path": Bad(zipped, UNSUPPORTED, "x.zip"),
+    "a zip by its path": Bad(zipped, UNSUPPORTED, "x.zip.* zip::file://"),
     "an empty folder": Bad(lambda t: t, UNSUPPORTED, "neither a .npy file nor a zarr"),
     "a dangling link": Bad(link_to_nothing, NOT_FOUND, "nothing at"),
     "a link to itself": Bad(link_to_itself, NOT_FOUND, "nothing at"),
@@ -127,7 +134,10 @@ STORE = {
     ".zarray says nothing": Bad(files(_zarray=V2_TEXT), UNSUPPORTED, "zarr cannot open"),
     ".zgroup alone": Bad(files(_zgroup=V2_TEXT), UNSUPPORTED, "encoding-type None"),
     "a group of nothing": Bad(empty_members, UNSUPPORTED, "it holds nothing"),
-    "the root of an AnnData": Bad(anndata_root, UNSUPPORTED, "it holds X, obs"),
+    "an AnnData whose X is nothing": Bad(
+        anndata_root, UNSUPPORTED, "a.zarr/X is a .* holds nothing"
+    ),
+    "an AnnData without X": Bad(anndata_root_without_X, UNSUPPORTED, "it holds obs"),
     "format 4": Bad(
         files(zarr_json=json.dumps({"zarr_format": 4, "node_type": "array"})),
         UNSUPPORTED,

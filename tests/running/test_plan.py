@@ -152,7 +152,6 @@ def test_make_plan__refuses_an_m_that_cannot_be(changes, message):
         ({"seed": None}, "seed must be"),
         ({"memory": "lots"}, "memory must be"),
         ({"memory": 0}, "memory must be positive"),
-        ({"feature_axis": 2}, "feature_axis must be between 0 and 1"),
         ({"s": 3}, "s must be 1, 2, 4 or 8"),
         ({"s": 16}, "s must be between 1 and 8"),
         ({"s": True}, "s must be an integer"),

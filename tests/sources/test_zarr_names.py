@@ -85,6 +85,18 @@ def test_feature_digest__of_a_coordinate_named_like_the_dimension(tmp_path, zarr
     assert len(ss.open_source(tmp_path / "x/X").feature_digest()) == 32
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("axis", ["var", "obs"])
+def test_row_names__are_the_other_index_of_anndata(tmp_path, sparse, axis):
+    path = write_anndata(tmp_path / "a", GENES, sparse=sparse, axis=axis)
+    by_features, by_rows = (0, 1) if axis == "obs" else (1, 0)
+    assert ss.open_source(path, feature_axis=by_features).row_names() is None
+    assert ss.open_source(path, feature_axis=by_rows).row_names().tolist() == GENES
+    result = ss.sparsify(path, "exact", feature_axis=by_rows, out=tmp_path / "y.zarr")
+    assert result.row_names.tolist() == GENES
+    assert ss.load(tmp_path / "y.zarr").row_names.tolist() == GENES
+
+
 def test_feature_digest__is_none_without_names(tmp_path):
     zarr.create_array(tmp_path / "x.zarr", data=X)
     for source in (tmp_path / "x.zarr", X, scipy.sparse.csr_array(X)):
