@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         OutputExistsError,
         ParameterError,
         PartMismatchError,
+        RoundingError,
         RunInterrupted,
         SourceChangedError,
         SourceNotFoundError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from streamsparse.methods.base import CurvePoint
     from streamsparse.results.result import Result
     from streamsparse.running.plan import Plan
+    from streamsparse.sources.preprocess import Preprocess
 
 # Modules that are there as soon as they are asked for.
 _MODULES = ("dask", "plot")
@@ -83,6 +85,7 @@ _HOMES = {
     "OutputExistsError": "streamsparse.errors",
     "ParameterError": "streamsparse.errors",
     "PartMismatchError": "streamsparse.errors",
+    "RoundingError": "streamsparse.errors",
     "RunInterrupted": "streamsparse.errors",
     "SourceChangedError": "streamsparse.errors",
     "SourceNotFoundError": "streamsparse.errors",
@@ -93,6 +96,7 @@ _HOMES = {
     "CurvePoint": "streamsparse.methods.base",
     "Result": "streamsparse.results.result",
     "Plan": "streamsparse.running.plan",
+    "Preprocess": "streamsparse.sources.preprocess",
 }
 
 # Without the modules: a star would put "dask" in the place of the user's dask.
@@ -114,8 +118,10 @@ __all__ = [
     "Part",
     "PartMismatchError",
     "Plan",
+    "Preprocess",
     "PrincipalComponents",
     "Result",
+    "RoundingError",
     "RunInterrupted",
     "SourceChangedError",
     "SourceNotFoundError",

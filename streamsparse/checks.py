@@ -10,6 +10,7 @@ MAX_SEED = 2**64 - 1
 METHODS = ("auto", "sketch", "sample", "select", "exact")
 ALGORITHMS = ("auto", "bss", "balance")
 TARGETS = ("attention", "entries", "spectral", "regularised")
+IMPUTATIONS = ("mean", "zero")
 POLICIES = {"missing": ("error", "fill"), "nonfinite": ("error", "zero")}
 
 

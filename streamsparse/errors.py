@@ -37,6 +37,10 @@ class NonFiniteError(StreamSparseError, ValueError):
     """X holds NaN or infinity, at the row and column named, or its squares overflow float64."""
 
 
+class RoundingError(StreamSparseError, ArithmeticError):
+    """Less is left of X than rounding: of columns that were centred, or of columns taken away."""
+
+
 class BudgetTooSmallError(StreamSparseError, MemoryError):
     """The memory budget cannot hold the computation; raised before the first read."""
 

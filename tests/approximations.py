@@ -5,6 +5,7 @@ import numpy as np
 import reference
 from strategies import matrix_from_spectrum
 from streamsparse.dense.certificate import Certificate, Errors, Measure
+from streamsparse.sources.preprocess import Preprocess
 
 
 def matrices(n=12, d=40, seed=0):
@@ -79,6 +80,7 @@ def certificate_of(X, Y, *, matrix_errors=("spectral", "regularised", "rms_entry
         method="given",
         seed=0,
         beta=1.0,
+        preprocess=Preprocess(),
         r=r,
         trace=float(np.trace(G)),
         errors=Errors(checked_rows=len(X), **(measures | errors)),

@@ -5,6 +5,7 @@ from dataclasses import fields
 from hypothesis import strategies as st
 
 from streamsparse.dense.certificate import Certificate, Errors, Measure
+from streamsparse.sources.preprocess import Preprocess
 
 
 def certificate(**changes):
@@ -15,6 +16,7 @@ def certificate(**changes):
         "method": "sketch",
         "seed": 0,
         "beta": 1.0,
+        "preprocess": Preprocess(),
         "r": 0.1,
         "trace": 178.6,
         "errors": Errors(

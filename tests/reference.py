@@ -315,3 +315,25 @@ def sine_between_spans(X, Y, k):
     """The largest sine of an angle between the first k principal scores of X and of Y."""
     U, V = (np.linalg.svd(M - M.mean(axis=0), full_matrices=False)[0][:, :k] for M in (X, Y))
     return np.linalg.norm(V - U @ (U.T @ V), ord=2)
+
+
+def preprocessed(X, *, center=False, scale=False, impute=None, missing_value=None):
+    """X with its columns imputed, centred and scaled, one by one in exactly rounded sums."""
+    n = X.shape[0]
+    columns = X.astype(np.float64).T.copy()
+    for j in range(len(columns)):
+        column = columns[j]
+        missing = np.isnan(column) if missing_value is None else column == missing_value
+        if impute is not None:
+            there = column[~missing].tolist()
+            filled = math.fsum(there) / len(there) if impute == "mean" and there else 0.0
+            column[missing] = filled
+        # From the first value on, so that little is left to round.
+        shifted = column - column[0]
+        shifted -= math.fsum(shifted.tolist()) / n
+        deviation = math.sqrt(math.fsum(np.square(shifted).tolist()) / n)
+        if center:
+            column[:] = shifted
+        if scale and deviation > 0 and column.min() < column.max():
+            column /= deviation
+    return np.ascontiguousarray(columns.T)

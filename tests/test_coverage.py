@@ -73,7 +73,7 @@ def probed(E, Omega, *, G=None):
         G_probes=G @ Omega,
         F_probes=(G + E) @ Omega,
         probes=Omega,
-        squared_norms=G.diagonal(),
+        lengths=np.sqrt(G.diagonal()),
         largest_F=float((G + E).diagonal().max()),
         d=60,
     )

@@ -23,6 +23,10 @@ path, method, memory, out = sys.argv[1:]
 arguments = {} if method == "exact" else {"m": 1024}
 if method.startswith("select"):
     arguments["algorithm"] = "balance"
+if method.endswith(", standardized"):
+    method = method.split(",")[0]
+    arguments = {"preprocess": ss.Preprocess(True, True, "mean", 3)}
+    arguments |= {"m": 1024} if method == "sketch" else {}
 if method == "select, one pass":
     method, arguments["target"] = "select", "entries"
 result = ss.sparsify(path, method, memory=memory, out=out, progress=False, **arguments)
@@ -73,6 +77,8 @@ def run(path, method, memory, out):
         *product(["sample"], ["400 MiB", "1 GiB"]),
         ("select", "640 MiB"),
         ("select, one pass", "640 MiB"),
+        ("exact, standardized", "340 MiB"),
+        ("sketch, standardized", "512 MiB"),
     ],
 )
 @pytest.mark.parametrize("name", ["columns", "grid", "rows", "c.npy", "f.npy", "csr", "csc"])
@@ -115,6 +121,22 @@ def test_memory__of_columns_that_are_appended_is_planned_too(
     )
     assert child.returncode == 0, child.stderr
     peak = json.loads(child.stdout)
+    assert peak["measured"] <= peak["projected"] <= peak["budget"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+@pytest.mark.parametrize("method", ["sketch, standardized", "exact, standardized"])
+@pytest.mark.parametrize("order", ["C", "F", "rows"])
+def test_memory__of_narrow_integers_that_become_floats_is_planned_too(tmp_path, method, order):
+    X = np.random.default_rng(0).integers(0, 4, (N, 2 * D), np.int8)
+    if order == "rows":
+        grid = {"shape": X.shape, "dtype": X.dtype, "chunks": (5, 2 * D), "compressors": None}
+        zarr.create_array(tmp_path / "x", **grid)[:] = X
+    else:
+        np.save(tmp_path / "x.npy", np.asarray(X, order=order))
+    path = tmp_path / ("x" if order == "rows" else "x.npy")
+    peak = run(path, method, "512 MiB", tmp_path / "y.zarr")
     assert peak["measured"] <= peak["projected"] <= peak["budget"]
 
 

@@ -14,6 +14,7 @@ from streamsparse.methods.exact_plan import exact_needs
 from streamsparse.methods.sketch_plan import Shape, sketch_needs
 from streamsparse.running.facts import Facts
 from streamsparse.sketching.run_hash import SparseSign
+from streamsparse.sources.preprocess import Preprocess
 
 _MEMORY = "256 GiB"
 _CHUNK_BYTES = 64 << 20
@@ -64,7 +65,7 @@ def planned(name: str, X: Any, **request: Any) -> Job:
     facts = Facts.of(ss.open_source(X))
     n, d = facts.n, facts.d
     if plan.method == "exact":
-        cells, additions = exact_needs(facts).state_cells, 0.0
+        cells, additions = exact_needs(facts, Preprocess()).state_cells, 0.0
         products, dense = float(n * (n + 1) * d), 30.0 * n**3
     else:
         assert plan.method == "sketch"
@@ -72,7 +73,10 @@ def planned(name: str, X: Any, **request: Any) -> Job:
         assert plan.s is not None
         operator = SparseSign.make(d=d, m=plan.sketch_columns, s=plan.s, seed=0, hash=plan.hash)
         shape = Shape(operator, plan.dense_stage, False, plan.checked_rows, plan.probes)
-        cells, additions = sketch_needs(facts, shape).state_cells, float(plan.s * n * d)
+        cells, additions = (
+            sketch_needs(facts, shape, Preprocess()).state_cells,
+            float(plan.s * n * d),
+        )
         products = float(n * d * (2 * plan.checked_rows + 4 * plan.probes))
         dense = n**2 * (2.0 * operator.m + 30 * n) if plan.dense_stage else 0.0
     assert cells > LANES

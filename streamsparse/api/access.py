@@ -10,6 +10,8 @@ from streamsparse.methods.base import Start
 from streamsparse.results.result import Result
 from streamsparse.sources.base import Source
 from streamsparse.sources.open import open_source as open_any_source
+from streamsparse.sources.preprocess import Preprocess
+from streamsparse.sources.rewritten import preprocessed, refuse_late_zeros
 from streamsparse.storing.result_store import open_result as open_stored
 
 
@@ -44,6 +46,25 @@ def open_source(obj: Any, feature_axis: int | str = 1) -> Source:
     dask does not know how many entries they have; plans count that pass.
     """
     return open_any_source(obj, feature_axis=feature_axis, missing="error")
+
+
+def open_columns(
+    obj: Any,
+    preprocess: Preprocess,
+    *,
+    feature_axis: int | str,
+    missing: str,
+    nonfinite: str = "error",
+) -> Source:
+    """Open a matrix whose columns are preprocessed as they are read.
+
+    Raises
+    ------
+    ParameterError : if NaN would be read as zero only after columns were scaled.
+    """
+    refuse_late_zeros(preprocess, nonfinite)
+    source = open_any_source(obj, feature_axis=feature_axis, missing=missing)
+    return preprocessed(source, preprocess)
 
 
 def load(path: str | Path) -> Result:

@@ -27,7 +27,11 @@ from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.base import Request
 from streamsparse.methods.products import dense_rows, is_sparse
 from streamsparse.results.result import Result
+from streamsparse.sources.preprocess import WORDS, Preprocess
 from streamsparse.units import parse_memory
+
+# Those whose Y is made of columns of X.
+COLUMN_METHODS = ("sample", "select")
 
 # Rarer than anything there is; what is left of it is still a number when it is shared out.
 SMALLEST_DELTA = 1e-280
@@ -49,6 +53,7 @@ def check_request(
     algorithm: str = "auto",
     continues: bool = False,
     queries: int | None = None,
+    preprocess: Preprocess | str | None = None,
 ) -> Request:
     """Return the request, every parameter checked; ParameterError names the first bad one."""
     check_choice("method", method, METHODS)
@@ -56,6 +61,12 @@ def check_request(
     check_choice("algorithm", algorithm, ALGORITHMS)
     if algorithm != "auto" and method != "select":
         raise ParameterError(f"algorithm={algorithm!r} is of method 'select', not {method!r}")
+    columns = check_preprocess(preprocess)
+    if columns.is_needed and method in COLUMN_METHODS:
+        raise ParameterError(
+            f"method {method!r} keeps columns of X as they are: preprocess is of 'exact' and "
+            f"'sketch'"
+        )
     if continues and method != "select":
         raise ParameterError(f"start is of method 'select', not {method!r}")
     if m is not None:
@@ -79,6 +90,21 @@ def check_request(
         algorithm=algorithm,
         continues=continues,
         queries=queries,
+        preprocess=columns,
+    )
+
+
+def check_preprocess(preprocess: Preprocess | str | None) -> Preprocess:
+    """Return what is to be done to the columns of X, given as a value, in one word, or not."""
+    if preprocess is None:
+        return Preprocess()
+    if isinstance(preprocess, Preprocess):
+        return preprocess
+    if isinstance(preprocess, str) and preprocess in WORDS:
+        return WORDS[preprocess]
+    words = ", ".join(map(repr, WORDS))
+    raise ParameterError(
+        f"preprocess must be None, one of {words}, or an ss.Preprocess, not {preprocess!r}"
     )
 
 
@@ -124,6 +150,7 @@ def check_of_Y_request(
     memory: int | str,
     delta: float,
     queries: int | None = None,
+    preprocess: Preprocess | str | None = None,
 ) -> Request:
     """Return the request of a check: only these parameters matter to it."""
     return check_request(
@@ -139,6 +166,7 @@ def check_of_Y_request(
         strict=False,
         has_output=False,
         queries=queries,
+        preprocess=preprocess,
     )
 
 

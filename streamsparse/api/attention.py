@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from streamsparse.api.access import open_columns
 from streamsparse.api.arguments import (
     check_beta,
     check_matrix,
@@ -22,6 +25,7 @@ from streamsparse.errors import ParameterError
 from streamsparse.methods.base import Job
 from streamsparse.methods.certify import plan_check
 from streamsparse.methods.exact import gram_pass
+from streamsparse.methods.measuring import refuse_hidden, scope_of
 from streamsparse.methods.run import with_planned_layout
 from streamsparse.results.result import Result
 from streamsparse.running.facts import Facts
@@ -29,7 +33,7 @@ from streamsparse.running.local import Execution
 from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
 from streamsparse.sources.base import Source
-from streamsparse.sources.open import open_source as open_any_source
+from streamsparse.sources.preprocess import Preprocess
 from streamsparse.sources.stacked import open_pair
 
 # Who may look where: boolean, additive, or "causal" (row i looks at the columns up to i).
@@ -159,7 +163,11 @@ def attention_error(
     shape = (queries.shape[0], keys.shape[0])
     allowed = check_mask(mask, shape)
     is_pair = isinstance(Y, Result) and Y.is_pair
-    G = _logits_of(X_or_G, shape, is_pair=is_pair, memory=memory, feature_axis=feature_axis)
+    preprocess = Y.plan.preprocess if isinstance(Y, Result) else Preprocess()
+    gram = partial(_gram, memory=memory, preprocess=preprocess)
+    open_X = open_pair if is_pair else partial(open_columns, preprocess=preprocess)
+    X = partial(open_X, X_or_G, feature_axis=feature_axis, missing="error")
+    G = _logits_of(X_or_G, shape, lambda: gram(X()), is_pair=is_pair)
     if G.shape != shape:
         raise ParameterError(f"Y must have the rows of X: {G.shape} products, not {shape}")
     largest = 0.0
@@ -185,28 +193,20 @@ def sides_of(name: str, Y: npt.ArrayLike | Result) -> tuple[Array, Array]:
 
 
 def _logits_of(
-    X_or_G: Any,
-    shape: tuple[int, int],
-    *,
-    is_pair: bool,
-    memory: int | str,
-    feature_axis: int | str,
+    X_or_G: Any, shape: tuple[int, int], gram: Callable[[], Array], *, is_pair: bool
 ) -> Array:
-    """Return G, or Q K^T of a pair."""
+    """Return G, or Q K^T of a pair; ``gram`` computes the products of X, or of Q above K."""
     if is_pair:
         if isinstance(X_or_G, np.ndarray) and X_or_G.shape == shape:
             return check_matrix("Q K^T", X_or_G)
-        stacked = open_pair(X_or_G, feature_axis=feature_axis, missing="error")
-        queries = stacked.above.shape[0]
-        return _gram(stacked, memory=memory)[:queries, queries:]
+        return gram()[: shape[0], shape[0] :]
     if isinstance(X_or_G, np.ndarray) and _is_symmetric(X_or_G):
         return check_matrix("G", X_or_G)
-    source = open_any_source(X_or_G, feature_axis=feature_axis, missing="error")
-    return _gram(source, memory=memory)
+    return gram()
 
 
-def _gram(source: Source, *, memory: int | str) -> Array:
-    request = check_of_Y_request(beta=1.0, seed=0, memory=memory, delta=0.01)
+def _gram(source: Source, *, memory: int | str, preprocess: Preprocess) -> Array:
+    request = check_of_Y_request(beta=1.0, seed=0, memory=memory, delta=0.01, preprocess=preprocess)
     threads = available_threads()
     plan = plan_check(
         Facts.of(source),
@@ -222,8 +222,10 @@ def _gram(source: Source, *, memory: int | str) -> Array:
     with show_progress(False, label="gram", total=0) as bar:
         job = Job(source, plan, Execution(threads, False, bar), output=None)
         with with_planned_layout(job) as ready:
-            G: Array = gram_pass(ready).gram
-            return G
+            known = gram_pass(ready)
+    refuse_hidden(plan, scope_of(plan, known))
+    G: Array = known.gram
+    return G
 
 
 def _is_symmetric(values: Array) -> bool:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streamsparse.api.access import open_columns
 from streamsparse.api.arguments import (
     check_matrix,
     check_of_Y_request,
     check_policies,
+    check_preprocess,
 )
 from streamsparse.api.workers import dask_workers, is_run_by_dask, seen_from_anywhere
 from streamsparse.arrays import Array
@@ -34,8 +36,8 @@ from streamsparse.running.threads import available_threads, one_blas_thread
 from streamsparse.sketching.bounds import rows_for_share
 from streamsparse.sketching.draws import sample_rows
 from streamsparse.sources.base import Source
-from streamsparse.sources.open import open_source as open_any_source
-from streamsparse.sources.stacked import StackedSource, check_queries, open_pair
+from streamsparse.sources.preprocess import Preprocess
+from streamsparse.sources.stacked import check_queries, open_pair
 
 # Another sample than a run with the default seed, or with the seed next to it, has drawn.
 _FRESH_SEED = 0x5EED
@@ -53,6 +55,7 @@ def certify(
     seed: int | None = None,
     memory: int | str = "1 GiB",
     feature_axis: int | str = 1,
+    preprocess: Preprocess | str | None = None,
     missing: str = "error",
     nonfinite: str = "error",
     progress: str | bool = "auto",
@@ -73,6 +76,8 @@ def certify(
     beta : scale of the logits, > 0; None takes the result's, or 1.
     delta : allowed probability that a bound fails, for each bound by itself, in (0, 1).
     seed : which random rows and probes; None takes others than the run itself drew.
+    preprocess : what was done to the columns of X before Y was made of them, as for
+        :func:`sparsify`; of a result it is known.
     memory, feature_axis, missing, nonfinite, progress, runner : as for :func:`sparsify`; queries
         and keys are checked by this process.
 
@@ -100,6 +105,7 @@ def certify(
     Y = result_or_Y.Y if is_result else check_matrix("Y", result_or_Y)
     earlier = result_or_Y.certificate if is_result else None
     queries = result_or_Y.plan.queries if is_result else None
+    columns = _columns_of(result_or_Y, preprocess)
     if beta is None:
         beta = 1.0 if earlier is None else earlier.beta
     if seed is None:
@@ -112,18 +118,22 @@ def certify(
         memory=memory,
         delta=delta,
         queries=queries,
+        preprocess=columns,
     )
     if queries is None and isinstance(X, tuple):
         raise ParameterError("this Y is not of queries and keys: give X itself, not a tuple")
-    open_X = open_any_source if queries is None else open_pair
     X = seen_from_anywhere(X, runner)
-    source: Source = open_X(X, feature_axis=feature_axis, missing=missing)
+    how: dict[str, Any] = {"feature_axis": feature_axis, "missing": missing}
+    source: Source
+    if queries is None:
+        source = open_columns(X, columns, nonfinite=nonfinite, **how)
+    else:
+        source = pair = open_pair(X, **how)
+        check_queries(pair, queries)
     if len(Y.shape) != 2 or Y.shape[0] != source.shape[0]:
         raise ParameterError(
             f"Y must have shape (n, m) with n = {source.shape[0]:,} rows, not {tuple(Y.shape)}"
         )
-    if queries is not None and isinstance(source, StackedSource):
-        check_queries(source, queries)
     n, m = int(Y.shape[0]), int(Y.shape[1])
     if not np.isfinite(squared_row_norms(Y).sum()):
         raise NonFiniteError("the squares of Y overflow float64; scale X and Y down")
@@ -176,6 +186,7 @@ def certify(
         method="given" if earlier is None else earlier.method,
         seed=plan.seed if earlier is None else earlier.seed,
         beta=plan.beta,
+        preprocess=plan.preprocess,
         r=scope_of(plan, seen.known).r,
         trace=seen.known.trace,
         errors=errors,
@@ -189,6 +200,19 @@ def certify(
         seconds=time.perf_counter() - started,
         integrity=source.integrity,
     )
+
+
+def _columns_of(result_or_Y: Any, preprocess: Preprocess | str | None) -> Preprocess:
+    """Return what was done to the columns of X: of a result it is known, and must not differ."""
+    given = check_preprocess(preprocess)
+    if not isinstance(result_or_Y, Result):
+        return given
+    known = result_or_Y.plan.preprocess
+    if preprocess is not None and given != known:
+        raise ParameterError(
+            f"the result is of X with its columns {known}, not {given}: leave out preprocess"
+        )
+    return known
 
 
 def _workers_of(source: Source, plan: Plan, runner: str) -> Workers | None:

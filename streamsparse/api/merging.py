@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from streamsparse.api.access import open_columns
 from streamsparse.api.identity import Identity
 from streamsparse.api.part_set import Part, PartSet, first_pass_at
 from streamsparse.api.running import Destination, Made, Run, check_out_of, warn_if_known_by_name
@@ -15,7 +16,6 @@ from streamsparse.results.missed import warn_if_missed
 from streamsparse.results.result import Result
 from streamsparse.results.saved import path_of
 from streamsparse.sources.base import Source
-from streamsparse.sources.open import open_source
 
 
 def merge_parts(
@@ -73,8 +73,11 @@ def _open_source(parts: PartSet, X: Any) -> tuple[Any, Source]:
             "the parts are of a matrix that has no path: give the same one as source"
         )
     try:
-        source = open_source(
-            given, feature_axis=parts.plan.feature_axis, missing=parts.policies.missing
+        source = open_columns(
+            given,
+            parts.plan.preprocess,
+            feature_axis=parts.plan.feature_axis,
+            missing=parts.policies.missing,
         )
     except SourceNotFoundError as error:
         raise SourceNotFoundError(

@@ -24,6 +24,7 @@ def result_of(
         method=plan.method,
         seed=plan.seed,
         beta=plan.beta,
+        preprocess=plan.preprocess,
         r=reduction.r,
         trace=reduction.trace,
         errors=reduction.errors,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from streamsparse.api.access import open_columns
 from streamsparse.api.arguments import check_policies, check_request
 from streamsparse.api.identity import Policies
 from streamsparse.api.merging import merge_parts
@@ -17,7 +18,7 @@ from streamsparse.checks import check_count, check_flag, check_path
 from streamsparse.errors import ParameterError
 from streamsparse.results.result import Result
 from streamsparse.results.saved import path_of
-from streamsparse.sources.open import open_source as open_any_source
+from streamsparse.sources.preprocess import Preprocess
 
 
 def reduce_part(
@@ -35,6 +36,7 @@ def reduce_part(
     seed: int = 0,
     memory: int | str = "1 GiB",
     feature_axis: int | str = 1,
+    preprocess: Preprocess | str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     progress: str | bool = "auto",
@@ -56,8 +58,8 @@ def reduce_part(
         second the path of the first, merged.
     resume : return the part at once if it is there: a job that was queued again does nothing.
     overwrite : replace an earlier part.
-    method, m, epsilon, target, delta, beta, seed, memory, feature_axis, progress, missing,
-    nonfinite, s, strict :
+    method, m, epsilon, target, delta, beta, seed, memory, feature_axis, preprocess, progress,
+    missing, nonfinite, s, strict :
         as for :func:`sparsify` with ``out``; the same in every part but for ``memory`` and
         ``progress``. Method "select" cannot be shared out.
 
@@ -93,8 +95,15 @@ def reduce_part(
         s=s,
         strict=strict,
         has_output=True,
+        preprocess=preprocess,
     )
-    source = open_any_source(X, feature_axis=feature_axis, missing=missing)
+    source = open_columns(
+        X,
+        request.preprocess,
+        feature_axis=feature_axis,
+        missing=missing,
+        nonfinite=nonfinite,
+    )
     wanted = Wanted(
         path=check_path("path", path),
         number=number,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from streamsparse.api.access import open_start
+from streamsparse.api.access import open_columns, open_start
 from streamsparse.api.arguments import (
     check_policies,
     check_request,
@@ -21,7 +21,7 @@ from streamsparse.results.saved import path_of
 from streamsparse.running.facts import Facts
 from streamsparse.running.plan import Plan
 from streamsparse.running.threads import available_threads
-from streamsparse.sources.open import open_source as open_any_source
+from streamsparse.sources.preprocess import Preprocess
 
 
 def plan(
@@ -35,6 +35,7 @@ def plan(
     memory: int | str = "1 GiB",
     feature_axis: int | str = 1,
     *,
+    preprocess: Preprocess | str | None = None,
     seed: int = 0,
     s: int = 8,
     strict: bool = False,
@@ -46,8 +47,8 @@ def plan(
 
     Parameters
     ----------
-    X, method, m, epsilon, target, delta, beta, memory, feature_axis, seed, s, strict, algorithm,
-    start, out :
+    X, method, m, epsilon, target, delta, beta, memory, feature_axis, preprocess, seed, s, strict,
+    algorithm, start, out :
         as for :func:`sparsify`; nothing is written to ``out``.
 
     Returns
@@ -77,8 +78,9 @@ def plan(
         has_output=out is not None,
         algorithm=algorithm,
         continues=start is not None,
+        preprocess=preprocess,
     )
-    source = open_any_source(X, feature_axis=feature_axis, missing="error")
+    source = open_columns(X, request.preprocess, feature_axis=feature_axis, missing="error")
     open_start(start, source)
     return make_plan(Facts.of(source), request, threads=available_threads())
 
@@ -95,6 +97,7 @@ def sparsify(
     seed: int = 0,
     memory: int | str = "1 GiB",
     feature_axis: int | str = 1,
+    preprocess: Preprocess | str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -138,6 +141,11 @@ def sparsify(
     memory : bytes for the whole computation, interpreter included, or text with a unit. With dask:
         for this process, and for each task besides (a worker of four threads runs four).
     feature_axis : 0 or 1, the long axis of X as stored, or the name of that dimension.
+    preprocess : what is done to the columns of X first, for "exact" and "sketch": "center"
+        (subtract from each its mean), "scale" (divide each by its standard deviation),
+        "standardize" (both), a :class:`Preprocess`, which fills missing values as well; None for
+        nothing. Y and the certificate are those of the matrix that comes out; X is neither copied
+        nor, if it is sparse, made dense. Blocks must hold whole columns.
     out : path of a Zarr group to write; Y then need not fit in memory ("sketch").
     overwrite : replace an earlier result at ``out``.
     resume : go on with a run to ``out`` that was interrupted, was killed or failed: the same bits
@@ -180,6 +188,7 @@ def sparsify(
     StreamSparseError : one of its subclasses, for bad parameters, unreadable or incomplete input,
         NaN or infinity, a budget that is too small (before the first read), an output in the way, a
         source that changed meanwhile, a store that fails for longer than it is asked again.
+    RoundingError : if centring leaves less of X than rounding.
     RunInterrupted : a KeyboardInterrupt: on SIGINT and SIGTERM, within about two seconds.
 
     Notes
@@ -218,10 +227,13 @@ def sparsify(
         has_output=out is not None,
         algorithm=algorithm,
         continues=start is not None,
+        preprocess=preprocess,
     )
     is_eager = check_flag("compute", compute)
     X = seen_from_anywhere(X, runner)
-    source = open_any_source(X, feature_axis=feature_axis, missing=missing)
+    source = open_columns(
+        X, request.preprocess, feature_axis=feature_axis, missing=missing, nonfinite=nonfinite
+    )
     begun = open_start(start, source)
     destination = check_destination(out, overwrite=overwrite, resume=resume)
     policies, on_workers = Policies(missing, nonfinite), is_run_by_dask(source, runner)

@@ -95,10 +95,11 @@ def _refuse_unfit(plan: Plan) -> None:
             "'sample'"
         )
     if plan.stream.rebucket:
+        other = "" if plan.method == "sketch" else "use method 'sketch', "
         raise BudgetTooSmallError(
             f"method {plan.method!r} needs whole columns, which do not fit: every part would first "
             f"rewrite all of {plan.source} by columns; raise memory until the plan has one row "
-            f"band and no temporary disk, use method 'sketch', or rechunk X by columns"
+            f"band and no temporary disk, {other}or rechunk X by columns"
         )
 
 

@@ -21,6 +21,7 @@ _HEADINGS = {
     "Main options": ("method", "m", "epsilon", "memory", "overwrite", "exact", "spectral"),
     "Errors and chance": ("target", "beta", "delta", "rows", "seed"),
     "Of single methods": ("s", "strict", "algorithm", "start"),
+    "What is done to columns first": ("center", "scale", "standardize", "impute", "missing_value"),
     "How X is read": ("feature_axis", "missing", "nonfinite"),
     "Runs that were stopped, and jobs of a batch queue": ("resume", "part", "after"),
 }

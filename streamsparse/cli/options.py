@@ -12,6 +12,7 @@ import click
 
 from streamsparse.checks import ALGORITHMS, METHODS, POLICIES, TARGETS
 from streamsparse.cli.command import Decorator, default_of, parameter_option
+from streamsparse.cli.preprocess import preprocess_options
 
 if TYPE_CHECKING:
     from streamsparse import Result
@@ -187,6 +188,7 @@ _REQUEST_OPTIONS: tuple[Decorator, ...] = (
     ),
     memory_option("sparsify"),
     feature_axis_option("sparsify"),
+    preprocess_options,
     missing_option("sparsify"),
     nonfinite_option("sparsify"),
     parameter_option(

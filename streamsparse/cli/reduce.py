@@ -35,6 +35,7 @@ Examples:
   streamsparse reduce X.zarr Y.zarr --method sketch --m 1024 --seed 7
   streamsparse reduce tall.npy Y.zarr --feature-axis 0 --memory '4 GiB'
   streamsparse reduce X.zarr Y.zarr --epsilon 0.05 -f --json
+  streamsparse reduce X.zarr Y.zarr --center               # as for PCA
   streamsparse reduce X.zarr Y.zarr --method select --epsilon 0.1
   streamsparse reduce X.zarr Z.zarr --method select --m 4096 --start Y.zarr
   streamsparse reduce X.zarr part-3 --part 3/16 --resume   # one of many jobs

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from streamsparse.dense.statement import certificate_card, describe
+from streamsparse.sources.preprocess import Preprocess
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class Certificate:
     Attributes
     ----------
     n, d, m, method, seed, beta : the problem solved.
+    preprocess : what was done to the columns of X first; all numbers are of what came out.
     r : max ||x_i||^2, which is also max |G_ij|; exact. Of a pair: max ||q_i|| max ||k_j||.
     trace : sum ||x_i||^2; exact.
     errors : the measured errors.
@@ -124,6 +126,7 @@ class Certificate:
     method: str
     seed: int
     beta: float
+    preprocess: Preprocess
     r: float
     trace: float
     errors: Errors
@@ -169,9 +172,11 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the certificate as JSON-ready values; what nobody measured is None."""
-        head = ("n", "d", "m", "method", "seed", "beta", "r", "trace")
+        head = ("n", "d", "m", "method", "seed", "beta")
         tail = ("passes", "bytes_read", "peak_memory_bytes", "seconds", "integrity")
         fields: dict[str, Any] = {name: getattr(self, name) for name in head}
+        fields["preprocess"] = self.preprocess.to_dict()
+        fields |= {"r": self.r, "trace": self.trace}
         for field, name in _JSON_NAMES.items():
             measure: Measure | None = getattr(self.errors, field)
             fields[name] = None if measure is None else measure.to_dict()
@@ -188,7 +193,8 @@ class Certificate:
             field: None if value is None else Measure(**value) for field, value in stored.items()
         }
         errors = Errors(checked_rows=rest.pop("checked_rows"), **measures)
-        return cls(errors=errors, **rest)
+        preprocess = Preprocess(**rest.pop("preprocess"))
+        return cls(errors=errors, preprocess=preprocess, **rest)
 
     def __str__(self) -> str:
         """Return the certificate as lines of at most 80 characters."""

@@ -107,6 +107,10 @@ def regularised_error(G: Array, F: Array, *, r: float, rounding: float) -> Loewn
     """
     if r == 0:
         return LoewnerError(0.0 if not F.any() else np.inf, 0.0)
+    noise = rounding * float(np.trace(G)) / r
+    if noise > 1:
+        # G + r I may not even be positive.
+        return LoewnerError(np.inf, noise)
     E = F - G
     shifted = G.copy()
     shifted[np.diag_indices_from(shifted)] += r
@@ -114,7 +118,6 @@ def regularised_error(G: Array, F: Array, *, r: float, rounding: float) -> Loewn
     values = scipy.linalg.eigh(
         E.T, shifted.T, eigvals_only=True, overwrite_a=True, overwrite_b=True, check_finite=False
     )
-    noise = rounding * float(np.trace(G)) / r
     return LoewnerError(float(max(values[-1], -values[0], 0.0)), noise)
 
 

@@ -18,6 +18,8 @@ _CHUNK_BYTES = 4 << 20
 # A number is exact where rounding is below this share of it, or of this size.
 ROUNDING_SHARE = 0.01
 NEGLIGIBLE = 1e-9
+# Above this, relative to r, an estimate includes it: centring may leave little beside rounding.
+_VISIBLE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +32,38 @@ class Scope:
     beta : scale of the logits.
     queries : rows [0, queries) look at the rows from there on (Q K^T, THEORY 1.7); None where every
         row looks at all of them.
-    rounding : |fl(G) - G|_ij <= rounding ||x_i|| ||x_j||.
+    rounding : |fl(G) - G|_ij <= rounding r.
+    rounding_of_norm : ||fl(G) - G|| <= rounding_of_norm tr(G), in any norm.
     """
 
     r: float
     beta: float
     queries: int | None
     rounding: float
+    rounding_of_norm: float
 
     @classmethod
     def of(
-        cls, squared_norms: Array, *, beta: float, queries: int | None, rounding: float
+        cls,
+        squared_norms: Array,
+        *,
+        beta: float,
+        queries: int | None,
+        rounding: float,
+        moved: Array | None = None,
     ) -> Scope:
-        """Return the scope of a matrix with these squared row norms."""
-        if queries is None:
-            r = float(squared_norms.max())
-        else:
-            longest = squared_norms[:queries].max(), squared_norms[queries:].max()
-            r = math.sqrt(longest[0]) * math.sqrt(longest[1])
-        return cls(r=r, beta=beta, queries=queries, rounding=rounding)
+        """Return the scope of a matrix with these squared row norms.
+
+        |fl(G) - G|_ij <= rounding sqrt(moved_i moved_j), (n,); None for the squared norms.
+        """
+        r, of_norm = _scale(squared_norms, queries), rounding
+        if moved is not None and r > 0:
+            # Against the least trace that G may have as it was rounded.
+            of_all = rounding * float(moved.sum())
+            trace = float(squared_norms.sum()) - of_all
+            of_norm = of_all / trace if trace > 0 else math.inf
+            rounding *= _scale(moved, queries) / r
+        return cls(r=r, beta=beta, queries=queries, rounding=rounding, rounding_of_norm=of_norm)
 
     def looking_rows(self, n: int) -> int:
         """Return how many rows, the first ones, look at others."""
@@ -69,6 +84,14 @@ class Scope:
         if self.r > 0:
             return entry / self.r
         return 0.0 if entry == 0 else math.inf
+
+
+def _scale(squared_norms: Array, queries: int | None) -> float:
+    """Return max ||x_i||^2, or max ||q_i|| max ||k_j||."""
+    if queries is None:
+        return float(squared_norms.max())
+    longest = squared_norms[:queries].max(), squared_norms[queries:].max()
+    return math.sqrt(longest[0]) * math.sqrt(longest[1])
 
 
 class RowErrors(NamedTuple):
@@ -160,6 +183,10 @@ def measure_sampled(
     if checked == 0 or scope.rounding > 1:
         # No row was compared, or none that rounding lets us see.
         return Errors(checked_rows=checked)
+    # Of all that is left of X rounding is far below what an estimate leaves open; else it counts.
+    unseen, moved = 0.0, 0.0
+    if scope.rounding > _VISIBLE:
+        unseen, moved = scope.rounding, scope.moved_attention
     worst = row_errors(G_I, F_I, scope)
     entry = scope.relative(worst.entry)
     most_entry = most_attention = None
@@ -170,8 +197,8 @@ def measure_sampled(
         attention = min(worst.attention + scope.moved_attention, 2.0)
         most_attention = Measure(attention, "bound", confidence, share)
     return Errors(
-        entry=Measure(entry, "estimate") if math.isfinite(entry) else None,
-        attention=Measure(worst.attention, "estimate"),
+        entry=Measure(entry + unseen, "estimate") if math.isfinite(entry) else None,
+        attention=Measure(worst.attention + moved, "estimate"),
         uniform=Measure(worst.uniform, "estimate"),
         most_rows_entry=most_entry,
         most_rows_attention=most_attention,

@@ -41,20 +41,22 @@ def probe_error(
     G_probes: Array,
     F_probes: Array,
     probes: Array,
-    squared_norms: Array,
+    lengths: Array,
     largest_F: float,
     d: int,
+    value_rounding: float = 0.0,
 ) -> Probed:
     """Return what the probes Omega (n, q) show, given G Omega and F Omega.
 
-    Rounding: X (X^T Omega) in float64 errs by at most (n + d) u64 ||x_i|| sum_j ||x_j|| |Omega_jt|,
-    and F Omega by no more, up to the size of F.
+    Rounding: X (X^T Omega) in float64 errs by at most (n + d) u64 l_i sum_j l_j |Omega_jt|, and
+    F Omega by no more, up to the size of F. ``lengths`` l (n,) are those of the rows, or more;
+    ``value_rounding`` is that of the values of X themselves, of which a product has two.
     """
-    lengths = np.sqrt(squared_norms)
-    size = max(1.0, largest_F / max(float(squared_norms.max()), np.finfo(float).tiny))
+    size = max(1.0, largest_F / max(float(lengths.max()) ** 2, np.finfo(float).tiny))
     u64 = 2.0**-53
     reach = np.linalg.norm(lengths @ np.abs(probes))
-    slack = 2 * (probes.shape[0] + d) * u64 * size * lengths * reach
+    relative = (probes.shape[0] + d) * u64 + 2 * value_rounding
+    slack = 2 * relative * size * lengths * reach
     return Probed(F_probes - G_probes, slack, largest_F)
 
 

@@ -164,6 +164,8 @@ def describe(certificate: Certificate) -> Iterator[str]:
     """Yield lines of at most 80 characters."""
     c = certificate
     yield fold(headline(c), indent=_INDENT)
+    if c.preprocess.is_needed:
+        yield fold(f"  of X with its columns {c.preprocess}", indent=_INDENT)
     if c.epsilon is not None:
         yield fold(f"  {verdict(c).text}", indent=_INDENT)
     for finding in findings(c):
@@ -192,6 +194,8 @@ def certificate_tables(certificate: Certificate) -> tuple[Markup, ...]:
         ("peak memory", peak),
         ("integrity of the source", c.integrity),
     ]
+    if c.preprocess.is_needed:
+        run.insert(0, ("columns", str(c.preprocess)))
     state, text = verdict(c)
     return (
         element("p", text, class_=f"verdict {state}"),

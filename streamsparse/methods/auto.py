@@ -30,6 +30,8 @@ def make_plan(facts: Facts, request: Request, *, threads: int) -> Plan:
     """
     if request.m is not None and request.m > facts.d:
         raise ParameterError(f"m must be at most d = {facts.d:,}, not {request.m:,}")
+    if request.preprocess.center and facts.n < 2:
+        raise ParameterError("centring takes the mean of at least 2 rows, and X has 1")
     planners = {
         "exact": plan_exact,
         "sketch": plan_sketch,

@@ -17,6 +17,7 @@ from streamsparse.running.local import Execution
 from streamsparse.running.plan import Plan
 from streamsparse.sketching.row_map import RowMap
 from streamsparse.sources.base import Source
+from streamsparse.sources.preprocess import Preprocess
 from streamsparse.units import fold, format_bytes
 
 # Every row of the error is computed up to ALL_ROWS of them; else enough to speak about this share
@@ -34,7 +35,8 @@ class Request:
     """What the caller asked for, checked; the names are those of ``sparsify``.
 
     ``queries``: rows [0, queries) look at the rows from there on; None where all look at all.
-    ``continues``: there is an earlier selection to start from.
+    ``continues``: there is an earlier selection to start from. ``preprocess``: what is done to the
+    columns of X first.
     """
 
     method: str
@@ -50,6 +52,7 @@ class Request:
     has_output: bool
     algorithm: str
     continues: bool
+    preprocess: Preprocess
     queries: int | None = None
 
 

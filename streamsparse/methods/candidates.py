@@ -76,7 +76,14 @@ def first_pass(job: Job) -> tuple[Known, dict[int, Array], Picks | None]:
     ((_, found),) = run_bands(job.source, plan.stream, job.execution, accumulators, by_rows=False)
     G, leaves = found["G"]
     known = Known.of_pass(
-        G, found["norms"], found["digest"], None, d=plan.d, block_dtype=block_dtype
+        G,
+        found["norms"],
+        found["digest"],
+        None,
+        d=plan.d,
+        preprocess=plan.preprocess,
+        block_dtype=block_dtype,
+        lengths=None,
     )
     return known, leaves, found.get("picks")
 

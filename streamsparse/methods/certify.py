@@ -18,6 +18,7 @@ from streamsparse.dense.linalg import eigenpairs, product_with_transpose, rank_o
 from streamsparse.dense.probes import spectral_bound
 from streamsparse.kernels.norms import LANES
 from streamsparse.methods.base import ALL_ROWS, PROBES, Job, Request
+from streamsparse.methods.centring import accumulators_of, centre, probes_for
 from streamsparse.methods.exact import gram_pass
 from streamsparse.methods.exact_plan import exact_needs
 from streamsparse.methods.held import hold_sample
@@ -64,12 +65,12 @@ def plan_check(
     probes = PROBES if facts.n > ALL_ROWS and not exact else 0
     if exact:
         # Y itself and its whitened copy come on top.
-        needs = exact_needs(facts)
+        needs = exact_needs(facts, request.preprocess)
         needs = replace(needs, finish_bytes=needs.finish_bytes + 16 * facts.n * m)
         seconds = gram_seconds(facts)
     else:
         extra = SPECTRAL_PROBES + OUTSIDE_PROBES if spectral else 0
-        needs = _rows_needs(facts, m=m, count=checked_rows, probes=probes + extra)
+        needs = _rows_needs(facts, request, m=m, count=checked_rows, probes=probes + extra)
         if spectral:
             # Y, its Gram matrix, eigenvectors and the workspace of eigh.
             needs = replace(
@@ -108,19 +109,19 @@ def plan_check(
     return replace(plan, m=m, probes=probes)
 
 
-def _rows_needs(facts: Facts, *, m: int, count: int, probes: int) -> Needs:
+def _rows_needs(facts: Facts, request: Request, *, m: int, count: int, probes: int) -> Needs:
     stacks = (1 + 2 * bool(probes)) * (facts.nnz is None)
     return Needs(
-        state_cells=LANES + count + probes,
+        state_cells=LANES * (1 + request.preprocess.center) + count + probes,
         band_cells=STACK_CELLS * stacks,
         kept_cells=6 * count + 4 * probes + 1,
         result_cells=0,
-        scratch_bytes=(2 + 2 * bool(probes)) * STACK_BYTES,
+        scratch_bytes=(2 + 2 * bool(probes) + request.preprocess.center) * STACK_BYTES,
         finish_bytes=CHUNK_BYTES
         + 8 * facts.n * (6 * count + 4 * probes)
         + 8 * m * (count + probes),
         span_width=span_width(d=facts.d, state_columns=count),
-        whole_columns=False,
+        whole_columns=request.preprocess.is_needed,
     )
 
 
@@ -144,20 +145,23 @@ def check_rows(
     whitened = _Whitened.of(Y, seed=plan.seed) if spectral and sample.size < n else None
     probes = draws.normals(seed=plan.seed, rows=n, columns=plan.probes, stream=draws.PROBES)
     asked = probes if whitened is None else np.concatenate([probes, whitened.probes], axis=1)
-    norms, G_I, products = _stream(job, sample, asked)
+    norms, G_I, products, lengths = _stream(job, sample, asked)
     known = Known.of_pass(
         G_I,
         norms,
         None,
         products[:, : plan.probes] if plan.probes else None,
         d=plan.d,
+        preprocess=plan.preprocess,
         block_dtype=job.source.block_dtype,
+        lengths=lengths,
     )
     seen = Seen(known, sample, probes if plan.probes else None)
     risk = None if delta is None else Risk.plain(delta)
     errors, _ = measure(Y, seen, scope_of(plan, known), risk=risk)
     if whitened is not None:
-        bound = _spectral_bound(job, whitened, products[:, plan.probes :], known.trace, spectral)
+        before = float(known.moved.sum())
+        bound = _spectral_bound(job, whitened, products[:, plan.probes :], before, spectral)
         # |E| <= epsilon G is more than |E| <= epsilon (G + r I).
         errors = replace(errors, spectral=bound, regularised=bound)
     return errors, seen
@@ -166,7 +170,10 @@ def check_rows(
 def _spectral_bound(
     job: Job, whitened: _Whitened, products: Array, trace: float, passes: int
 ) -> Measure | None:
-    """Return the bound from K^passes Omega; one pass gave G times the first probes."""
+    """Return the bound from K^passes Omega; one pass gave G times the first probes.
+
+    ``trace``: of what rounding is relative to.
+    """
     plan = job.plan
     if whitened.has_lost_a_direction(products, trace=trace, d=plan.d, delta=plan.delta / 2):
         return None
@@ -174,7 +181,7 @@ def _spectral_bound(
     nobody = np.empty(0, np.int64)
     for k in range(passes):
         if k:
-            _, _, products = _stream(job, nobody, whitened.spread @ vectors)
+            _, _, products, _ = _stream(job, nobody, whitened.spread @ vectors)
         vectors = whitened.spread.T @ products[:, :SPECTRAL_PROBES] - vectors
     # Every pass adds its rounding; ||K|| below 1 does not enlarge that of the passes before.
     slack = passes * whitened.noise(trace=trace, d=plan.d) * float(np.linalg.norm(whitened.plain))
@@ -183,8 +190,8 @@ def _spectral_bound(
     )
 
 
-def _stream(job: Job, sample: Array, probes: Array) -> tuple[Array, Array, Array]:
-    """Return (squared row norms (n,), rows I of G (p, n), G probes (n, q))."""
+def _stream(job: Job, sample: Array, probes: Array) -> tuple[Array, Array, Array, Array | None]:
+    """Return (squared row norms (n,), rows I of G (p, n), G probes (n, q), lengths (n,))."""
     source, stream, n = job.source, job.plan.stream, job.plan.n
     block_dtype = source.block_dtype
     zero, columns = job.execution.zero_nonfinite, job.execution.columns
@@ -194,22 +201,27 @@ def _stream(job: Job, sample: Array, probes: Array) -> tuple[Array, Array, Array
         rows = band[1] - band[0]
         made: dict[str, Accumulator] = {
             "norms": NormsAccumulator(rows=rows),
+            **accumulators_of(job.plan),
         }
         if sample.size:
             made["G_I"] = RowsAccumulator(
                 rows=rows, sample=sample, held=held, block_dtype=block_dtype
             )
         if probes.shape[1]:
-            made["products"] = ProbesAccumulator(probes=probes, block_dtype=block_dtype)
+            made["products"] = ProbesAccumulator(
+                probes=probes_for(job.plan, probes), block_dtype=block_dtype
+            )
         return made
 
     norms, G_I, products = np.empty(n), np.empty((sample.size, n)), np.empty((n, 0))
-    for (a, b), found in run_bands(source, stream, job.execution, accumulators, by_rows=True):
-        norms[a:b] = found["norms"]
+    lengths = None
+    for (a, b), summed in run_bands(source, stream, job.execution, accumulators, by_rows=True):
+        found = centre(job.plan, summed, sample)
+        norms[a:b], lengths = found["norms"], found.get("lengths")
         if sample.size:
             G_I[:, a:b] = found["G_I"].T
         products = found.get("products", products)
-    return norms, G_I, products
+    return norms, G_I, products, lengths
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,8 @@ def _regularised(search: Search, spectrum: Spectrum, rank: int, F: Array) -> Err
     seen = search.seen
     ridge = float(seen.squared_norms.max())
     if seen.knows_all:
-        error = regularised_error(seen.G_I, F=F, r=ridge, rounding=search.scope.rounding)
+        rounding = search.scope.rounding_of_norm
+        error = regularised_error(seen.G_I, F=F, r=ridge, rounding=rounding)
         return measure_exactly(
             G=seen.G_I, F=F, scope=search.scope, spectral=None, regularised=error
         )

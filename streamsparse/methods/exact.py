@@ -17,8 +17,9 @@ from streamsparse.dense.linalg import (
 )
 from streamsparse.dense.measure import Scope
 from streamsparse.methods.base import Job, Reduction
+from streamsparse.methods.centring import accumulators_of, centre
 from streamsparse.methods.known import Known
-from streamsparse.methods.measuring import error_of, measure_all, scope_of
+from streamsparse.methods.measuring import error_of, measure_all, refuse_hidden, scope_of
 from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.methods.rows_out import RowsOut
 from streamsparse.running.local import run_bands
@@ -26,23 +27,32 @@ from streamsparse.sketching.row_map import diagonal_scale
 
 
 def gram_pass(job: Job, *, digest_column: int = 0) -> Known:
-    """Stream X once and return G (n, n), the row norms and the digest.
+    """Stream X once and return its Gram matrix (n, n), row norms and digest, as preprocessed.
 
     ``digest_column``: as which column the first one of X counts in the digest.
     """
-    (n, d), block_dtype = job.source.shape, job.source.block_dtype
+    n, block_dtype = job.source.shape[0], job.source.block_dtype
 
     def accumulators(_: Interval) -> dict[str, Accumulator]:
         return {
             "norms": NormsAccumulator(rows=n),
             "G": GramAccumulator(rows=n, block_dtype=block_dtype),
             "digest": DigestAccumulator(rows=n, first_column=digest_column),
+            **accumulators_of(job.plan),
         }
 
     passed = run_bands(job.source, job.plan.stream, job.execution, accumulators, by_rows=False)
     ((_, found),) = passed
+    found = centre(job.plan, found, np.empty(0, np.int64))
     return Known.of_pass(
-        found["G"], found["norms"], found["digest"], None, d=d, block_dtype=block_dtype
+        found["G"],
+        found["norms"],
+        found["digest"],
+        None,
+        d=job.plan.d,
+        preprocess=job.plan.preprocess,
+        block_dtype=block_dtype,
+        lengths=found.get("lengths"),
     )
 
 
@@ -55,6 +65,7 @@ def finish_exactly(job: Job, known: Known) -> Reduction:
     """Keep m eigenpairs of G: as asked, as epsilon allows, or the rank."""
     plan, G = job.plan, known.gram
     scope = scope_of(plan, known)
+    refuse_hidden(plan, scope)
     values, vectors = eigenpairs(G.copy())
     rank = max(1, rank_of(values, rank_tolerance(plan.n)))
     m, is_rescaled = plan.m or rank, False

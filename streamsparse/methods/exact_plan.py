@@ -13,18 +13,19 @@ from streamsparse.running.facts import Facts
 from streamsparse.running.plan import Plan
 from streamsparse.running.spans import span_width
 from streamsparse.running.stream import Needs, plan_stream
+from streamsparse.sources.preprocess import Preprocess
 
 
-def exact_needs(facts: Facts) -> Needs:
+def exact_needs(facts: Facts, preprocess: Preprocess) -> Needs:
     """Return what the exact Gram matrix asks of a pass."""
     n = facts.n
     return Needs(
         # One cell of the digest.
-        state_cells=n + LANES + 1,
+        state_cells=n + LANES * (1 + preprocess.center) + 1,
         band_cells=STACK_CELLS,
         kept_cells=2,
         result_cells=0,
-        scratch_bytes=2 * STACK_BYTES,
+        scratch_bytes=(2 + preprocess.center) * STACK_BYTES,
         # G, its eigenvectors, the workspace of eigh (2 n^2), Y, and the whitened copy.
         finish_bytes=8 * n * 6 * n,
         span_width=span_width(d=facts.d, state_columns=n),
@@ -47,7 +48,7 @@ def plan_exact(facts: Facts, request: Request, *, why: str, threads: int) -> Pla
         )
     stream = plan_stream(
         facts=facts,
-        needs=exact_needs(facts),
+        needs=exact_needs(facts, request.preprocess),
         memory_budget=request.memory,
         has_output=request.has_output,
     )

@@ -81,7 +81,11 @@ def _change_sketch(job: Job, change: Change, row_map: RowMap) -> Reduction:
         first_column=change.columns[0],
         digest_column=change.digest_column,
     )
-    seen = replace(seen, known=change.applied_to(seen.known))
+    mean = seen.mean
+    if mean is not None:
+        # That of the sums: it adds up as they do.
+        mean = row_map.mean - mean if change.removes else row_map.mean + mean
+    seen = replace(seen, known=change.applied_to(seen.known), mean=mean)
     return keep_sketch(job, replace(row_map, operator=operator), seen, rows.Y)
 
 

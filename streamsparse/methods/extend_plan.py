@@ -60,16 +60,24 @@ def plan_change(
             facts=facts, needs=needs, memory_budget=memory_budget, has_output=has_output
         )
 
+    def sketch(probes: int) -> Needs:
+        """Return what a sketch that stays as it is asks for, and the rows of Y before."""
+        assert operator is not None
+        shape = Shape(operator, dense_stage=False, chooses=False, checked_rows=rows, probes=probes)
+        needs = sketch_needs(facts, shape, earlier.preprocess)
+        # As they are read, and as sums.
+        return replace(needs, band_cells=needs.band_cells + 2 * operator.m)
+
     if operator is None:
-        stream = planned(exact_needs(facts), 0)
+        stream = planned(exact_needs(facts, earlier.preprocess), 0)
         work, finish = gram_seconds(facts), 30 * facts.n**3 / DENSE_FLOPS
     else:
-        stream = planned(_sketch_needs(facts, operator, rows, probes), 0)
+        stream = planned(sketch(probes), 0)
         if stream.bands > 1:
             # Probes need whole columns; the sampled rows are read first and kept.
             probes = 0
             held_bytes = rows * facts.held_row_bytes
-            stream = planned(_sketch_needs(facts, operator, rows, probes), held_bytes)
+            stream = planned(sketch(probes), held_bytes)
             stream = with_first_reads(facts, stream, checked_rows=rows)
         work = operator.s * entries_of(facts) / SKETCH_ADDS
         work += certificate_seconds(facts, checked_rows=rows, probes=probes)
@@ -86,11 +94,3 @@ def plan_change(
         stream=stream,
         seconds=max(reading / READ_BYTES_PER_SECOND, work / threads) + finish,
     )
-
-
-def _sketch_needs(facts: Facts, operator: SparseSign, rows: int, probes: int) -> Needs:
-    """Return what a sketch that stays as it is asks for, and the rows of Y before."""
-    shape = Shape(operator, dense_stage=False, chooses=False, checked_rows=rows, probes=probes)
-    needs = sketch_needs(facts, shape)
-    # As they are read, and as sums.
-    return replace(needs, band_cells=needs.band_cells + 2 * operator.m)

@@ -50,6 +50,7 @@ def keep_sketch(job: Job, row_map: RowMap, seen: Seen, Y: Any) -> Reduction:
     errors, _ = measure(Y, seen, scope, risk=Risk.plain(plan.delta))
     if isinstance(Y, np.ndarray) and not seen.knows_all:
         errors = _with_bootstrap(errors, Y, row_map, scope, job)
+    row_map = replace(row_map, mean=seen.mean)
     return Reduction(Y, scope.r, seen.known.trace, errors, row_map, known=seen.known)
 
 
@@ -76,6 +77,7 @@ def finish_sketch(job: Job, operator: SparseSign, seen: Seen, read: Read) -> Red
     if (way == "fold" or width == whole) and not seen.knows_all and plan.stream.bands == 1:
         errors = _bootstrap_of_map(errors, row_map, read, scope, job)
     curve = tuple(sorted(points, key=lambda point: point.m))
+    row_map = replace(row_map, mean=seen.mean)
     # Only a sketch that is left as it is can be added to.
     known = seen.known if row_map.is_sketch else None
     return Reduction(Y, scope.r, seen.known.trace, errors, row_map, curve=curve, known=known)

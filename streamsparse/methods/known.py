@@ -10,7 +10,8 @@ import numpy as np
 
 from streamsparse.arrays import Array, Interval
 from streamsparse.errors import ParameterError
-from streamsparse.methods.rounding import UNIT, gram_rounding
+from streamsparse.methods.rounding import UNIT, gram_rounding, value_rounding
+from streamsparse.sources.preprocess import Preprocess
 from streamsparse.storing.result_store import read_array
 
 # Below it every sum of integers is exact in float64.
@@ -52,9 +53,11 @@ class Known:
     squared_norms : of the rows, (n,).
     portions : which columns these are sums over, in the order in which they came.
     probes : G Omega, (n, q), for the probes Omega of the certificate; None without any.
-    moved : squared norms of all that was ever added or taken away, (n,).
+    moved : what rounding is relative to, (n,): squared norms of all that was ever added or taken
+        away, of rows as they were before they were centred.
     summed : how many columns that was.
     rounding : b with |fl(G) - G|_ij <= b sqrt(moved_i moved_j).
+    value_rounding : v with |fl(x) - x| <= v |x| for the values of X that was preprocessed.
     is_integer : whether all values were integers: then so are their sums.
 
     ``gram`` and ``probes`` of a result on disk are read when they are asked for (``in_memory``).
@@ -67,6 +70,7 @@ class Known:
     moved: Array
     summed: int
     rounding: float
+    value_rounding: float
     is_integer: bool
 
     @classmethod
@@ -78,19 +82,31 @@ class Known:
         probes: Array | None,
         *,
         d: int,
+        preprocess: Preprocess,
         block_dtype: np.dtype[np.generic],
+        lengths: Array | None,
     ) -> Known:
-        """Return what a pass over d columns has found; ``digest`` None: nobody goes on from it."""
+        """Return what a pass over d columns has found; ``digest`` None: nobody goes on from it.
+
+        ``lengths`` (n,): what rounding is relative to where rows were centred, else None.
+        """
+        n = squared_norms.size
         portions = () if digest is None else (Portion(0, ((0, d),), digest),)
+        values = value_rounding(preprocess, n=n, block_dtype=block_dtype)
+        rounding = gram_rounding(d=d, block_dtype=block_dtype) + 2 * values
+        if lengths is not None:
+            # Taking the means from G rounds as often as there are rows.
+            rounding += 8 * n * UNIT
         return cls(
             gram=gram,
             squared_norms=squared_norms,
             portions=portions,
             probes=probes,
-            moved=squared_norms,
+            moved=squared_norms if lengths is None else np.square(lengths),
             summed=d,
-            rounding=gram_rounding(d=d, block_dtype=block_dtype),
-            is_integer=block_dtype.kind in "iub",
+            rounding=rounding,
+            value_rounding=values,
+            is_integer=block_dtype.kind in "iub" and lengths is None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,6 +115,7 @@ class Known:
             "portions": [{"first": p.first, "left": list(p.left)} for p in self.portions],
             "summed": self.summed,
             "rounding": self.rounding,
+            "value_rounding": self.value_rounding,
             "is_integer": self.is_integer,
         }
 
@@ -126,6 +143,7 @@ class Known:
             moved=moved,
             summed=facts["summed"],
             rounding=facts["rounding"],
+            value_rounding=facts["value_rounding"],
             is_integer=facts["is_integer"],
         )
 
@@ -163,15 +181,16 @@ class Known:
 
     @property
     def has_lost(self) -> bool:
-        """Whether columns were taken away, whose rounding stays."""
+        """Whether less is left than was summed: the rounding of the rest stays."""
         return bool((self.moved != self.squared_norms).any())
 
     @property
     def norm_rounding(self) -> Array:
-        """How far rounding may have moved each squared norm, where columns were taken away."""
+        """How far rounding may have moved each squared norm, where less is left than was summed."""
         if not self.has_lost or (self.is_integer and float(self.moved.max()) < _EXACT):
             return np.zeros_like(self.moved)
-        return 2 * self.summed * UNIT * self.moved
+        rounding = (2 * self.summed + self.moved.size) * UNIT + 2 * self.value_rounding
+        return np.asarray(rounding * self.moved)
 
     def refuse_overlap(self, columns: Interval) -> None:
         """Refuse columns where there are some already.
@@ -251,10 +270,11 @@ class Known:
             squared_norms=self.squared_norms + sign * other.squared_norms,
             portions=portions,
             probes=probes,
-            moved=self.moved + other.squared_norms,
+            moved=self.moved + other.moved,
             summed=self.summed + other.summed,
             # The sum itself is rounded once more.
             rounding=max(self.rounding, other.rounding) + 2 * UNIT,
+            value_rounding=max(self.value_rounding, other.value_rounding),
             is_integer=self.is_integer and other.is_integer,
         )
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,19 @@ from streamsparse.dense.certificate import Errors, Measure
 from streamsparse.dense.linalg import loewner_error, product_with_transpose, regularised_error
 from streamsparse.dense.measure import Scope, measure_exactly, measure_sampled
 from streamsparse.dense.probes import Probed, probe_error, with_probes
-from streamsparse.errors import NonFiniteError, ParameterError
+from streamsparse.errors import NonFiniteError, RoundingError
 from streamsparse.methods.base import SHARE_OF_ROWS
 from streamsparse.methods.known import Known
 from streamsparse.methods.products import dense_rows, gram_rows, gram_times, squared_row_norms
-from streamsparse.methods.rounding import rank_tolerance
+from streamsparse.methods.rounding import UNIT, rank_tolerance
 from streamsparse.running.plan import Plan
+
+# What to do where centring leaves too little.
+_SHIFT = (
+    "subtract from each column what its values have in common before, or, of dense X, scale the "
+    "columns too (standardize), which centres them as they are read"
+)
+REMEDY = f"give X as float64, {_SHIFT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +36,13 @@ class Seen:
     known : the sums over X.
     sample : rows I, (p,), of which ``known`` has G.
     probes : Omega, (n, q), with which it has G Omega; None where there are none.
+    mean : the mean row of the sums that were centred, (sketch columns,), else None.
     """
 
     known: Known
     sample: Array
     probes: Array | None
+    mean: Array | None = None
 
     @property
     def squared_norms(self) -> Array:
@@ -56,35 +64,63 @@ class Seen:
 def scope_of(plan: Plan, known: Known) -> Scope:
     """Return which entries of the error matter to this plan, and what rounding is in G.
 
-    Where columns were taken away, r is the least that it can be, and the rounding of all that was
-    ever there stands beside it: with H the sums of squares that were moved, the entries of G err by
-    at most b max H, and its norm by b sum H.
+    Rounding is relative to H, the squares of all that was ever summed: rows as they were before
+    they were centred, columns that were taken away. The entries of G err by at most b max H, and
+    its norm by b sum H.
 
     Raises
     ------
     NonFiniteError : if the trace of G overflows.
-    ParameterError : if nothing is left but rounding.
+    RoundingError : if centring, or taking columns away, has left less of X than rounding.
     """
     with np.errstate(over="ignore"):
         if not np.isfinite(known.moved.sum()):
             raise NonFiniteError("the squares of X together overflow float64; scale X down")
-    beta, queries, rounding = plan.beta, plan.queries, known.rounding
-    if not known.has_lost:
-        return Scope.of(known.squared_norms, beta=beta, queries=queries, rounding=rounding)
-    least = np.maximum(known.squared_norms - known.norm_rounding, 0)
-    scope = Scope.of(least, beta=beta, queries=queries, rounding=rounding)
-    moved = Scope.of(known.moved, beta=beta, queries=queries, rounding=rounding)
-    whole = Scope.of(known.squared_norms, beta=beta, queries=queries, rounding=rounding)
+    squares, moved = known.squared_norms, known.moved if known.has_lost else None
+    if plan.preprocess.center:
+        noise = (plan.n + known.summed) * UNIT + 2 * known.value_rounding
+        _refuse_noise(float(squares.max()), float(known.moved.max()), noise)
+    elif known.has_lost:
+        # The least that they can be.
+        squares = np.maximum(squares - known.norm_rounding, 0)
+    scope = Scope.of(
+        squares, beta=plan.beta, queries=plan.queries, rounding=known.rounding, moved=moved
+    )
+    whole = Scope.of(known.squared_norms, beta=plan.beta, queries=plan.queries, rounding=0.0)
     if scope.r < whole.r / 2:
-        raise ParameterError(
+        raise RoundingError(
             f"what is left of X is lost in the rounding of what was taken away (r = {whole.r:.3g} "
-            f"of {moved.r:.3g}): reduce the columns that are left instead"
+            f"of {float(known.moved.max()):.3g}): reduce the columns that are left instead"
         )
-    if scope.r == 0:
-        return scope
-    trace = float(least.sum()) - rounding * float(known.moved.sum())
-    of_norm = float(known.moved.sum()) / trace if trace > 0 else math.inf
-    return replace(scope, rounding=rounding * max(moved.r / scope.r, of_norm))
+    return scope
+
+
+def _refuse_noise(r: float, before: float, noise: float) -> None:
+    """Refuse centred rows whose squares are not known to 1 %.
+
+    ``before``: squares that rounding is relative to; ``noise``: how large it is.
+    """
+    if noise * before > 0.01 * r:
+        raise RoundingError(
+            f"centring leaves too little of X: its longest row has the square {r:.3g} where rows "
+            f"had about {before / 4:.3g}, whose rounding is up to {noise * before:.3g}; "
+            f"{_SHIFT}"
+        )
+
+
+def refuse_hidden(plan: Plan, scope: Scope) -> None:
+    """Refuse a Gram matrix of which centring has left less than its rounding.
+
+    Raises
+    ------
+    RoundingError : with both numbers.
+    """
+    if plan.preprocess.center and scope.rounding > 1:
+        raise RoundingError(
+            f"centring leaves too little of X for its Gram matrix: the longest row has the square "
+            f"{scope.r:.3g}, the rounding of products of {plan.dtype} is up to "
+            f"{scope.rounding * scope.r:.3g}; {REMEDY}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,21 +181,22 @@ def probe(Y: Any, seen: Seen) -> Probed:
         F_probes=gram_times(Y, seen.probes),
         probes=seen.probes,
         # Of all that was summed: what was taken away has left its rounding.
-        squared_norms=seen.known.moved,
+        lengths=np.sqrt(seen.known.moved),
         largest_F=float(squared_row_norms(Y).max()),
         d=seen.known.summed,
+        value_rounding=seen.known.value_rounding,
     )
 
 
 def measure_all(G: Array, Y: Array, scope: Scope) -> Errors:
     """Measure every error of Y (n, m) against G (n, n)."""
     spectral = loewner_error(
-        G, Y, rank_tolerance=rank_tolerance(G.shape[0]), rounding=scope.rounding
+        G, Y, rank_tolerance=rank_tolerance(G.shape[0]), rounding=scope.rounding_of_norm
     )
     F = product_with_transpose(Y)
     # lambda = r is the largest squared norm, whatever the queries look at.
     ridge = float(G.diagonal().max())
-    regularised = regularised_error(G, F, r=ridge, rounding=scope.rounding)
+    regularised = regularised_error(G, F, r=ridge, rounding=scope.rounding_of_norm)
     return measure_exactly(G=G, F=F, scope=scope, spectral=spectral, regularised=regularised)
 
 
@@ -196,7 +233,7 @@ def error_of(G: Array, F: Array, scope: Scope, target: str) -> float:
     regularised = None
     if target == "regularised":
         ridge = float(G.diagonal().max())
-        regularised = regularised_error(G, F, r=ridge, rounding=scope.rounding)
+        regularised = regularised_error(G, F, r=ridge, rounding=scope.rounding_of_norm)
     errors = measure_exactly(G=G, F=F, scope=scope, spectral=None, regularised=regularised)
     measured = certified_error(errors, target)
     return float("inf") if measured is None else measured.value

@@ -120,6 +120,7 @@ def make(
         dtype=facts.dtype,
         nnz=facts.nnz,
         feature_axis=facts.feature_axis,
+        preprocess=request.preprocess,
         method=choice.method,
         why=choice.why,
         promise=choice.promise,

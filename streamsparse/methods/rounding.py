@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamsparse.accumulators.tiles import TILE_WIDTH, product_dtype
+from streamsparse.sources.preprocess import Preprocess
 
 # Relative error of one operation in float64.
 UNIT = 2.0**-53
@@ -13,6 +14,16 @@ UNIT = 2.0**-53
 def rank_tolerance(n: int) -> float:
     """Return the relative eigenvalue below which a direction of an n x n Gram matrix is noise."""
     return 1e-12 * n
+
+
+def value_rounding(preprocess: Preprocess, *, n: int, block_dtype: np.dtype[np.generic]) -> float:
+    """Return v with |fl(x) - x| <= v |x| for every value x of a block.
+
+    Values that are rewritten are rounded to the dtype of blocks; a factor is of sums over n rows.
+    """
+    if not preprocess.rewrites:
+        return 0.0
+    return (2.0**-24 if block_dtype == np.float32 else UNIT) + 8 * n * UNIT
 
 
 def gram_rounding(*, d: int, block_dtype: np.dtype[np.generic]) -> float:

@@ -15,6 +15,7 @@ from streamsparse.running.local import Scan
 from streamsparse.running.rebucket import by_columns
 from streamsparse.running.shares import PassReachedError
 from streamsparse.running.threads import one_blas_thread
+from streamsparse.sources.rewritten import RewrittenSource, preprocessed
 
 _METHODS = {
     "exact": reduce_exactly,
@@ -48,7 +49,12 @@ def with_planned_layout(job: Job) -> Iterator[Job]:
     if not job.plan.stream.rebucket or (job.source.is_lazy and job.execution.workers is not None):
         yield job
         return
-    with by_columns(job.source, job.plan.stream, beside=job.scratch) as copy:
+    source, stream = job.source, job.plan.stream
+    if isinstance(source, RewrittenSource):
+        # What is copied is X as it is, in blocks that are as planned once they are rewritten.
+        stream = replace(stream, block_bytes=source.bare_bytes(stream.block_bytes))
+        source = source.bare
+    with by_columns(source, stream, beside=job.scratch) as copy:
         # Nobody else can read the copy.
         here = replace(job.execution, workers=None)
-        yield replace(job, source=copy, execution=here)
+        yield replace(job, source=preprocessed(copy, job.plan.preprocess), execution=here)

@@ -15,6 +15,7 @@ from streamsparse.accumulators.rows import RowsAccumulator
 from streamsparse.accumulators.sketch import SketchAccumulator
 from streamsparse.arrays import Array, Interval
 from streamsparse.methods.base import Job, Reduction
+from streamsparse.methods.centring import accumulators_of, centre, probes_for
 from streamsparse.methods.finish import Read, finish_sketch, keep_sketch
 from streamsparse.methods.held import hold_sample
 from streamsparse.methods.known import Known
@@ -82,7 +83,7 @@ def sketch_pass(
     which it counts in the digest.
     """
     source, stream, plan = job.source, job.plan.stream, job.plan
-    (n, d), block_dtype = source.shape, source.block_dtype
+    n, block_dtype = source.shape[0], source.block_dtype
     sample = rows_to_check(plan)
     execution = job.execution
     held = hold_sample(
@@ -98,25 +99,39 @@ def sketch_pass(
             "norms": NormsAccumulator(rows=rows),
             "sums": SketchAccumulator(rows=rows, operator=operator, first_column=first_column),
             "digest": DigestAccumulator(rows=rows, first_column=digest_column),
+            **accumulators_of(plan),
         }
         if sample.size:
             made["G_I"] = RowsAccumulator(
                 rows=rows, sample=sample, held=held, block_dtype=block_dtype
             )
         if probes is not None:
-            made["G_probes"] = ProbesAccumulator(probes=probes, block_dtype=block_dtype)
+            made["products"] = ProbesAccumulator(
+                probes=probes_for(plan, probes), block_dtype=block_dtype
+            )
         return made
 
     norms, digest = np.empty(n), np.empty(n, np.uint64)
-    G_I, G_probes = np.empty((sample.size, n)), None
-    for (a, b), found in run_bands(source, stream, execution, accumulators, by_rows=True):
+    G_I = np.empty((sample.size, n))
+    products = lengths = mean = None
+    for (a, b), summed in run_bands(source, stream, execution, accumulators, by_rows=True):
+        found = centre(plan, summed, sample)
         norms[a:b], digest[a:b] = found["norms"], found["digest"]
         take(a, found.pop("sums"), norms[a:b])
         if sample.size:
             G_I[:, a:b] = found["G_I"].T
-        G_probes = found.get("G_probes")
-    known = Known.of_pass(G_I, norms, digest, G_probes, d=d, block_dtype=block_dtype)
-    return Seen(known, sample, probes)
+        products, lengths, mean = (found.get(name) for name in ("products", "lengths", "mean"))
+    known = Known.of_pass(
+        G_I,
+        norms,
+        digest,
+        products,
+        d=plan.d,
+        preprocess=plan.preprocess,
+        block_dtype=block_dtype,
+        lengths=lengths,
+    )
+    return Seen(known, sample, probes, mean)
 
 
 def _sums_in_memory(job: Job, operator: SparseSign) -> tuple[Take, Read]:

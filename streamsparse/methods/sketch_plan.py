@@ -36,6 +36,7 @@ from streamsparse.sketching.bounds import (
     spectral_epsilon,
 )
 from streamsparse.sketching.run_hash import MAX_RUN, Hash, SparseSign
+from streamsparse.sources.preprocess import Preprocess
 
 # The attention error depends on r, unknown before the pass: an entry error of about 0.1 at least.
 _ATTENTION_COLUMNS = 8192
@@ -63,7 +64,7 @@ class Shape:
     probes: int
 
 
-def sketch_needs(facts: Facts, shape: Shape) -> Needs:
+def sketch_needs(facts: Facts, shape: Shape, preprocess: Preprocess) -> Needs:
     """Return what such a sketch asks of a pass."""
     n, M, p, q = facts.n, shape.operator.m, shape.checked_rows, shape.probes
     stacks = (bool(p) + 2 * bool(q)) * (facts.nnz is None)
@@ -76,14 +77,14 @@ def sketch_needs(facts: Facts, shape: Shape) -> Needs:
         finish = 2 * M + 6 * n + 6 * p + 4 * q
     return Needs(
         # One cell of the digest.
-        state_cells=shape.operator.padded_m + LANES + 1 + p + q,
+        state_cells=shape.operator.padded_m + LANES * (1 + preprocess.center) + 1 + p + q,
         band_cells=M + STACK_CELLS * stacks,
         kept_cells=6 * p + 4 * q + 2,
         result_cells=M,
-        scratch_bytes=(2 + 2 * bool(q)) * STACK_BYTES,
+        scratch_bytes=(2 + 2 * bool(q) + preprocess.center) * STACK_BYTES,
         finish_bytes=8 * n * finish,
         span_width=span_width(d=facts.d, state_columns=M),
-        whole_columns=False,
+        whole_columns=preprocess.is_needed,
     )
 
 
@@ -242,7 +243,7 @@ def _stream(facts: Facts, request: Request, columns: int) -> tuple[Stream, Shape
 
     def attempt(checked: int, probes: int, held_bytes: int) -> tuple[Stream, Shape]:
         shape = Shape(operator, dense_stage, chooses, checked, probes)
-        needs = sketch_needs(facts, shape)
+        needs = sketch_needs(facts, shape, request.preprocess)
         stream = plan_stream(
             facts=facts,
             needs=replace(needs, scratch_bytes=needs.scratch_bytes + held_bytes),

@@ -67,7 +67,7 @@ def map_rows(
     for (a, _), found in run_bands(
         source, stream, execution, accumulators, by_rows=True, wanted=is_wanted
     ):
-        rows.put(a, row_map.apply(found["sums"], found["norms"]))
+        rows.put(a, row_map.apply_new(found["sums"], found["norms"]))
     return rows.Y
 
 

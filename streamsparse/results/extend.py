@@ -27,6 +27,7 @@ from streamsparse.running.progress import show_progress
 from streamsparse.running.threads import available_threads
 from streamsparse.sources.base import Source, refuse_change, state_of
 from streamsparse.sources.open import open_source
+from streamsparse.sources.rewritten import preprocessed, refuse_late_zeros
 from streamsparse.sources.stacked import check_queries, open_pair
 from streamsparse.storing.commit import staged
 from streamsparse.storing.result_store import ResultWriter
@@ -94,10 +95,14 @@ class _Call:
         began, known = time.perf_counter(), _known_of(result)
         check_choice("nonfinite", reading.nonfinite, ("error", "zero"))
         axis, missing = reading.feature_axis, reading.missing
+        preprocess = result.plan.preprocess
         queries, n = result.plan.queries, result.certificate.n
+        source: Source
+        given: list[tuple[Any, Source]]
         if queries is None:
-            source: Source = open_source(X, feature_axis=axis, missing=missing)
-            given = [(X, source)]
+            refuse_late_zeros(preprocess, reading.nonfinite)
+            bare = open_source(X, feature_axis=axis, missing=missing)
+            source, given = preprocessed(bare, preprocess), [(X, bare)]
         else:
             source = pair = open_pair(X, feature_axis=axis, missing=missing)
             check_queries(pair, queries)
@@ -214,7 +219,8 @@ def _warn_if_hidden(made: Result) -> None:
     Y is less affected than G: its rounding is relative to lengths, that of G to their squares.
     """
     certificate = made.certificate
-    if certificate.checked_rows and certificate.errors.entry is None:
+    is_hidden = certificate.checked_rows and certificate.errors.entry is None
+    if is_hidden and not certificate.preprocess.center:
         warnings.warn(
             "the rounding of what was taken away hides the errors of what is left; measure them "
             "with certify, on X with zeros where columns are gone",

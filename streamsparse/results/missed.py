@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from streamsparse.errors import StreamSparseWarning
-from streamsparse.methods.measuring import certified_error
+from streamsparse.methods.measuring import REMEDY, certified_error
 from streamsparse.methods.plans import ENTRY_TARGETS
 from streamsparse.units import format_bytes
 
@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 def warn_if_missed(result: Result) -> None:
     """Say so where epsilon is not certified: with the best found, and what would do.
 
-    And where memory left no room to measure anything: an answer without a certificate.
+    And where nothing could be measured: for lack of memory, or because rounding hides it.
     """
     if result.certificate.checked_rows == 0:
         warnings.warn(
             f"nothing could be measured within {format_bytes(result.plan.memory_budget)}: the "
             f"errors of Y are unknown; raise memory, or check it with certify",
+            StreamSparseWarning,
+            stacklevel=4,
+        )
+    elif result.certificate.entry_error is None and result.certificate.preprocess.center:
+        warnings.warn(
+            f"the errors of single rows are not known: centring leaves less of X than the rounding "
+            f"of its products in {result.plan.dtype}; {REMEDY}",
             StreamSparseWarning,
             stacklevel=4,
         )

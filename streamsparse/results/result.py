@@ -132,14 +132,16 @@ class Result:
         itself (``m`` was given) or made of columns of X, rows of X give the rows of Y again, to the
         last bit, and new rows are as good as old ones. Where a sketch was cut to n columns or fewer
         (no ``m``), products of new rows with old ones are kept, but of each new row only the part
-        in the span of the old ones: products of new rows with each other are not. Columns that the
-        result is not made of are not looked at. After ``append`` and ``remove`` of others than
-        integers rows of X give those of Y up to rounding.
+        in the span of the old ones: products of new rows with each other are not. Where X was
+        centred, new rows are taken less the mean of the old ones. Columns that the result is not
+        made of are not looked at. After ``append`` and ``remove`` of others than integers rows of X
+        give those of Y up to rounding.
 
         Raises
         ------
         ParameterError : for method "exact", which keeps no map, for another d, and where the
-            columns of X_new have other names, or another order, than those of X had.
+            columns of X_new have other names, or another order, than those of X had; where columns
+            of X were scaled or imputed, or its rows centred and rescaled.
         StreamSparseError : as ``sparsify``.
 
         Notes
@@ -168,7 +170,7 @@ class Result:
         Parameters
         ----------
         X_more : (n, k), anything ``sparsify`` takes: more columns of the same rows, in the same
-            order. For a result of queries and keys the tuple (Q_more, K_more).
+            order, preprocessed as those of X were. For queries and keys the tuple (Q_more, K_more).
         start : where they are put: column j of X_more becomes column start + j of X. None for the
             end, d. Beyond it there may be a gap, whose columns are not there until they come.
         feature_axis, memory, out, overwrite, progress, missing, nonfinite :
@@ -228,8 +230,9 @@ class Result:
         ------
         ParameterError : where those columns are not in the result, or nothing else is; where the
             values are not those that were added, which is sure to be seen when the last columns of
-            a call go, and before only if a row would get a negative square; and where nothing is
-            left but rounding. StreamSparseError : as ``sparsify``.
+            a call go, and before only if a row would get a negative square.
+        RoundingError : where nothing is left but rounding.
+        StreamSparseError : as ``sparsify``.
 
         Notes
         -----

@@ -58,6 +58,7 @@ def transform_rows(result: Result, X_new: Any, reading: Reading) -> Any:
             f"method {result.certificate.method!r} keeps no map for new rows: reduce with "
             f'method="sketch", or stack the new rows under the old ones'
         )
+    _refuse_unknown_columns(result)
     check_choice("nonfinite", reading.nonfinite, ("error", "zero"))
     source = open_source(X_new, feature_axis=reading.feature_axis, missing=reading.missing)
     _check_features(result, source)
@@ -75,6 +76,22 @@ def transform_rows(result: Result, X_new: Any, reading: Reading) -> Any:
             run(source, execution, writer)
             writer.finish({"schema": SCHEMA, "transform_of": result.certificate.to_dict()})
     return open_stored(out).Y
+
+
+def _refuse_unknown_columns(result: Result) -> None:
+    """Refuse new rows where what was done to the old columns cannot be done to theirs."""
+    preprocess = result.plan.preprocess
+    stack = "or stack the new rows under the old ones and reduce all of them"
+    if preprocess.rewrites:
+        raise ParameterError(
+            f"the columns of X were {preprocess}, by numbers of each column that are not kept: do "
+            f"that to X yourself before it is reduced, {stack}"
+        )
+    if result.map is not None and result.map.mean is not None and result.map.exact_diagonal:
+        raise ParameterError(
+            f"rows of this sketch were rescaled to the lengths of centred rows of X, which of new "
+            f"rows nobody knows: reduce with m, or with target='spectral', {stack}"
+        )
 
 
 def _check_features(result: Result, source: Source) -> None:

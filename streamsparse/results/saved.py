@@ -33,7 +33,12 @@ def write_rest(writer: ResultWriter, result: Result, *, run: str | None = None) 
     ``run`` says which run has made it, so that a run which died after the last step is known again.
     """
     projection = None if result.map is None else result.map.projection
-    arrays = {"columns": result.columns, "weights": result.weights, "projection": projection}
+    arrays = {
+        "columns": result.columns,
+        "weights": result.weights,
+        "projection": projection,
+        "mean": None if result.map is None else result.map.mean,
+    }
     known = result.known
     if known is not None:
         arrays |= {
@@ -85,7 +90,7 @@ def fields_of(stored: StoredResult) -> dict[str, Any]:
             "plan": Plan.from_dict(attributes["plan"]),
             "columns": stored.columns,
             "weights": stored.weights,
-            "map": None if row_map is None else RowMap.from_dict(row_map, stored.projection),
+            "map": None if row_map is None else _map_of(row_map, stored),
             "curve": tuple(CurvePoint(**point) for point in attributes["curve"]),
             "column_names": None if names is None else tuple(names),
             "known": _known(stored),
@@ -96,6 +101,10 @@ def fields_of(stored: StoredResult) -> dict[str, Any]:
         }
     except (KeyError, TypeError) as error:
         raise UnsupportedInputError(f"the attributes of the result lack {error}") from error
+
+
+def _map_of(spec: dict[str, Any], stored: StoredResult) -> RowMap:
+    return RowMap.from_dict(spec, stored.projection, stored.mean)
 
 
 def _known(stored: StoredResult) -> Known | None:

@@ -12,6 +12,7 @@ from streamsparse.running.tasks import Reader, add_chunks, read_unit, sum_chunks
 from streamsparse.sources.base import Source
 from streamsparse.sources.dask_array import DaskSource, DenseChunks
 from streamsparse.sources.dask_sparse import DaskSparseSource, SparseChunks
+from streamsparse.sources.rewritten import RewrittenChunks, RewrittenSource
 
 # Yields ranges of whole chunks: (of these rows, that cover these columns, of so many bytes each).
 Cut: TypeAlias = Callable[[Interval, Interval, int], Iterator[Interval]]
@@ -59,7 +60,7 @@ class ChunkFeed:
         self,
         name: str,
         array: Any,
-        chunks: DenseChunks | SparseChunks,
+        chunks: DenseChunks | SparseChunks | RewrittenChunks,
         cut: Cut,
         *,
         block_bytes: int,
@@ -123,19 +124,25 @@ class ChunkFeed:
 
 def feed_of(name: str, source: Source, *, block_bytes: int) -> Feed:
     """Return where tasks get the columns of a source from."""
-    if not isinstance(source, DaskSource | DaskSparseSource):
+    bare = source.bare if isinstance(source, RewrittenSource) else source
+    if not isinstance(bare, DaskSource | DaskSparseSource):
         return StoreFeed(name, source, block_bytes=block_bytes)
     n, width = source.shape[0], source.unit[1]
     column_bytes = n * source.block_dtype.itemsize
-    if isinstance(source, DaskSource) and width * column_bytes > block_bytes >= column_bytes:
+    if isinstance(bare, DaskSource) and width * column_bytes > block_bytes >= column_bytes:
         # All rows of a column of chunks are more than a task may hold: they are cut where they are
         # computed, along columns, and what belongs together is brought together.
-        source = source.split_columns(block_bytes // column_bytes)
+        bare = bare.split_columns(block_bytes // column_bytes)
+    chunks: DenseChunks | SparseChunks | RewrittenChunks = bare.chunks
+    if isinstance(source, RewrittenSource):
+        chunks = RewrittenChunks(chunks, source.rewriter)
 
     def cut(rows: Interval, columns: Interval, most: int) -> Iterator[Interval]:
-        least = source.unit[1] * (rows[1] - rows[0]) * source.block_dtype.itemsize
+        least = bare.unit[1] * (rows[1] - rows[0]) * bare.block_dtype.itemsize
         if source.nnz is not None:
             least = block_bytes
-        return source.cut(rows, max(most, least), columns)
+        if isinstance(source, RewrittenSource):
+            most = source.bare_bytes(most)
+        return bare.cut(rows, max(most, least), columns)
 
-    return ChunkFeed(name, source.array, source.chunks, cut, block_bytes=block_bytes)
+    return ChunkFeed(name, bare.array, chunks, cut, block_bytes=block_bytes)

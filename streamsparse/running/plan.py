@@ -8,6 +8,7 @@ from typing import Any
 from streamsparse.html import Markup, card, table
 from streamsparse.running.stream import Stream
 from streamsparse.sketching.run_hash import Hash
+from streamsparse.sources.preprocess import Preprocess
 from streamsparse.units import fold, format_bytes, format_seconds
 
 # Of a plan: names, and how X is read within the memory there is. The bits do not depend on it.
@@ -38,6 +39,7 @@ class Plan:
     Attributes
     ----------
     source, n, d, dtype, nnz, feature_axis : the input, X (n, d).
+    preprocess : what is done to its columns first.
     method, why : "sketch", "sample", "select" or "exact"; who chose it and for what reason.
     promise : what is known before the first read about the error.
     promise_kind : "proved" (a theorem with this constant, in exact arithmetic: directions below
@@ -69,6 +71,7 @@ class Plan:
     dtype: str
     nnz: int | None
     feature_axis: int
+    preprocess: Preprocess
     method: str
     why: str
     promise: str
@@ -108,6 +111,7 @@ class Plan:
         names = {field.name for field in fields(Stream)}
         stream = Stream(**{name: value for name, value in values.items() if name in names})
         rest = {name: value for name, value in values.items() if name not in names}
+        rest["preprocess"] = Preprocess(**values["preprocess"])
         return cls(**rest, stream=stream)
 
     def identity(self) -> dict[str, Any]:
@@ -160,10 +164,12 @@ class Plan:
             ("checks", f"{p.checked_rows:,} of {p.n:,} rows computed exactly{probes}"),
             ("time", f"about {format_seconds(p.seconds)}"),
         ]
+        if p.preprocess.is_needed:
+            rows.insert(2, ("columns", str(p.preprocess)))
         if t.temporary_disk_bytes:
             what = "X rewritten by columns" if t.rebucket else "the sketch itself"
             disk = f"{format_bytes(t.temporary_disk_bytes)} temporary disk for {what}"
-            rows.insert(6, ("disk", disk))
+            rows.insert(-4, ("disk", disk))
         return rows
 
     def to_html(self) -> Markup:

@@ -116,7 +116,7 @@ def by_columns(source: Source, stream: Stream, *, beside: Path | None) -> Iterat
             beside,
             needed=stream.temporary_disk_bytes,
             purpose=f"rewriting {source.name} by columns",
-            remedy="choose method='sketch'",
+            remedy="raise memory until the plan takes no temporary disk",
         ) as folder,
         _fill(source, stream, folder) as copy,
     ):

@@ -23,6 +23,7 @@ class RowMap:
     kept : leading columns of the projected row that are kept; None for all.
     exact_diagonal : rescale y by ||x|| / ||x S^T||, which the pass knows exactly (THEORY 2.4), and
         by what leaving out columns took from its length.
+    mean : (operator.m,), the mean row of the sums where X was centred, else None.
 
     Notes
     -----
@@ -35,6 +36,7 @@ class RowMap:
     projection: Array | None = None
     kept: int | None = None
     exact_diagonal: bool = False
+    mean: Array | None = None
 
     @property
     def m(self) -> int:
@@ -52,7 +54,7 @@ class RowMap:
     def apply(self, sums: Array, squared_norms: Array) -> Array:
         """Return rows of Y (rows, m) from their sums (rows, operator.m), which are overwritten.
 
-        ``squared_norms`` (rows,) are those of the rows of X.
+        ``squared_norms`` (rows,) are those of the rows of X, both of them centred if X was.
         """
         Y = sums if self.columns == self.operator.m else self.operator.fold(sums, self.columns)
         if self.operator.s > 1:
@@ -69,8 +71,16 @@ class RowMap:
             Y *= scale[:, None]
         return Y
 
+    def apply_new(self, sums: Array, squared_norms: Array) -> Array:
+        """Do the same to new rows, which are not centred; the mean is that of the old ones."""
+        if self.mean is not None:
+            # The length of a centred new row takes the mean of X itself, which nobody has.
+            assert not self.exact_diagonal
+            sums -= self.mean
+        return self.apply(sums, squared_norms)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the projection, JSON-ready: small, and all that new rows need."""
+        """Return everything but arrays, JSON-ready: small, and all that new rows need."""
         return {
             "operator": self.operator.to_dict(),
             "columns": self.columns,
@@ -79,7 +89,9 @@ class RowMap:
         }
 
     @classmethod
-    def from_dict(cls, spec: dict[str, Any], projection: Array | None) -> RowMap:
+    def from_dict(
+        cls, spec: dict[str, Any], projection: Array | None, mean: Array | None = None
+    ) -> RowMap:
         """Return the map that :meth:`to_dict` described.
 
         Raises
@@ -92,6 +104,7 @@ class RowMap:
             projection=projection,
             kept=spec["kept"],
             exact_diagonal=spec["exact_diagonal"],
+            mean=mean,
         )
 
 

@@ -30,6 +30,7 @@ RESULT_ARRAYS = (
     "columns",
     "weights",
     "projection",
+    "mean",
     "gram",
     "probes",
     "squared_norms",

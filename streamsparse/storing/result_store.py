@@ -179,6 +179,7 @@ class StoredResult:
         crc32c; or a scipy CSC array in memory, where X was sparse and columns of it were kept.
     columns, weights : (m,) for methods that keep columns of X, else None.
     projection : (sketch columns, m), or None.
+    mean : (sketch columns,) of a sketch of centred X, or None.
     gram, probes : (p, n) and (n, q) as zarr arrays, or None: see ``read_array``.
     squared_norms, moved, digest : (n,), (n,) and (any, n), or None.
     attributes : what ``ResultWriter.finish`` was given.
@@ -188,6 +189,7 @@ class StoredResult:
     columns: Array | None
     weights: Array | None
     projection: Array | None
+    mean: Array | None
     gram: Any | None
     probes: Any | None
     squared_norms: Array | None

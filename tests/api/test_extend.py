@@ -231,7 +231,7 @@ def test_remove__never_certifies_less_than_the_error_whatever_was_taken_away(met
         warnings.simplefilter("ignore", ss.StreamSparseWarning)
         both = result_of(small, method).append(large, **SMALL)
         if scale == 1e8:
-            with pytest.raises(ss.ParameterError, match="lost in the rounding of what was taken"):
+            with pytest.raises(ss.RoundingError, match="lost in the rounding of what was taken"):
                 both.remove(large, 400, **SMALL)
             return
         left = both.remove(large, 400, **SMALL)
@@ -559,3 +559,31 @@ def test_result__says_which_columns_are_in_it():
     assert "of columns 0 to 99 of X\n  of columns 200 to 299 of X" in repr(result)
     assert "of columns" not in repr(result.append(X[:, 100:200], start=100, **SMALL))
     assert json.dumps(result.known.to_dict())
+
+
+@pytest.mark.parametrize("n", [20, 300])
+@pytest.mark.parametrize("word", ["center", "standardize"])
+@pytest.mark.parametrize("method", ["sketch", "exact"])
+def test_append__preprocesses_columns_as_the_first_ones_were(tmp_path, n, word, method):
+    X = np.random.default_rng(0).standard_normal((n, 700)) + np.arange(700)
+    options = {"method": method, "preprocess": word, "m": 64 if method == "sketch" else None}
+    first = ss.sparsify(X[:, :400], **options, out=tmp_path / "first")
+    both = ss.load(tmp_path / "first").append(X[:, 400:])
+    whole = ss.sparsify(X, **options)
+    columns = reference.preprocessed(X, center=True, scale=word == "standardize")
+    G = reference.gram(columns)
+    # Products of d values, less means of n: lengths are at most twice those of uncentred rows.
+    moved = 8 * (700 + 10 * n) * 2.0**-53 * np.square(X).sum(axis=1).max()
+    np.testing.assert_allclose(both.Y @ both.Y.T, whole.Y @ whole.Y.T, atol=moved)
+    assert both.certificate.r == pytest.approx(G.diagonal().max(), abs=moved)
+    assert both.certificate.preprocess == first.certificate.preprocess
+    error = np.abs(both.Y @ both.Y.T - G).max() / both.certificate.r
+    found = both.certificate.errors
+    bound = found.all_rows_entry if found.all_rows_entry is not None else found.entry
+    assert error <= 1.01 * bound.value + 1e-9
+    # That of Y = 0 is 1.
+    assert found.entry.value < 1
+    if method == "sketch" and word == "center":
+        np.testing.assert_allclose(both.transform(X[:5]), both.Y[:5], atol=moved)
+    again = both.remove(X[:, 400:], 400)
+    np.testing.assert_allclose(again.Y @ again.Y.T, first.Y[:] @ first.Y[:].T, atol=moved)

@@ -27,7 +27,7 @@ def test_completion__of_commands():
 
 
 def test_completion__of_options():
-    expected = ["--method", "--m", "--memory", "--missing"]
+    expected = ["--method", "--m", "--memory", "--missing-value", "--missing"]
     assert texts("reduce", "X.zarr", "Y.zarr", "--m") == expected
     assert texts("certify", "X.zarr", "Y.zarr", "--debu") == ["--debug"]
 

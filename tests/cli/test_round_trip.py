@@ -19,6 +19,7 @@ CERTIFICATE = {
     "method",
     "seed",
     "beta",
+    "preprocess",
     "r",
     "trace",
     "spectral_error",
@@ -333,3 +334,40 @@ def test_certify__bounds_the_spectral_error_of_many_rows(run):
     assert checked["regularised_error"] == checked["spectral_error"]
     assert checked["passes"] == 2
     assert checked["checked_rows"] < 260
+
+
+@pytest.mark.parametrize("source", ["X.npy", "sparse.zarr"], indirect=True)
+@pytest.mark.parametrize(
+    ("words", "preprocess"),
+    [
+        (["--center"], ss.Preprocess(center=True)),
+        (["--standardize"], ss.Preprocess(center=True, scale=True)),
+        (["--center", "--scale"], ss.Preprocess(center=True, scale=True)),
+        (["--impute", "zero", "--missing-value", "0.5"], ss.Preprocess(False, False, "zero", 0.5)),
+    ],
+)
+def test_reduce__preprocesses_as_python_does_and_certify_knows_it(run, source, words, preprocess):
+    sketch = ["--method", "sketch", "--m", 64, *MEMORY, *words]
+    planned = parsed(run("plan", source, "--json", *sketch))
+    assert planned["preprocess"] == preprocess.to_dict()
+    assert f"columns  {preprocess}" in fits_80_columns(run("plan", source, *sketch))
+    reduced = parsed(run("reduce", source, "Y.zarr", "--json", *sketch))
+    assert reduced["plan"] == planned
+    direct = ss.sparsify(source, "sketch", m=64, memory="2 GiB", preprocess=preprocess)
+    np.testing.assert_array_equal(_stored("Y.zarr"), direct.Y)
+    checked = parsed(run("certify", source, "Y.zarr", "--json", *MEMORY))
+    assert checked["preprocess"] == preprocess.to_dict()
+    assert checked["entry_error"] == reduced["certificate"]["entry_error"]
+    assert "of X with its columns" in fits_80_columns(run("info", "Y.zarr"))
+
+
+@pytest.mark.parametrize("source", ["X.npy"], indirect=True)
+def test_reduce__refuses_what_preprocess_cannot_mean_in_one_line(run, source):
+    for words, text in (
+        (["--missing-value", "-1"], "say with impute what they become"),
+        (["--center", "--method", "sample"], "keeps columns of X as they are"),
+    ):
+        result = run("reduce", source, "Y.zarr", *words)
+        assert result.exit_code == 1
+        assert text in result.stderr
+        assert len(result.stderr.splitlines()) == 1

@@ -13,6 +13,7 @@ def test_certificate__json_has_the_documented_keys_in_order_and_null_for_the_unm
         "method",
         "seed",
         "beta",
+        "preprocess",
         "r",
         "trace",
         "spectral_error",

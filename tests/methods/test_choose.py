@@ -28,6 +28,7 @@ from streamsparse.methods.measuring import Seen
 from streamsparse.sketching.draws import PROBES, normals
 from streamsparse.sketching.row_map import RowMap
 from streamsparse.sketching.run_hash import SparseSign
+from streamsparse.sources.preprocess import Preprocess
 
 EPS = np.finfo(float).eps
 N, D, DELTA = 30, 400, 0.01
@@ -46,7 +47,12 @@ def search_of(X, *, target, sample=None, exact_diagonal=False, epsilon=0.1):
     rows = np.arange(N) if sample is None else sample
     probes = normals(seed=3, rows=N, columns=16, stream=PROBES)
     known = Known.of_pass(
-        G[rows], G.diagonal(), None, G @ probes, d=D, block_dtype=np.dtype("float64")
+        G[rows],
+        G.diagonal(),
+        None,
+        G @ probes,
+        d=D,
+        block_dtype=np.dtype("float64", preprocess=Preprocess(), lengths=None),
     )
     seen = Seen(known, rows, probes)
     scope = Scope.of(G.diagonal(), beta=2.0, queries=None, rounding=0.0)
