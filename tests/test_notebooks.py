@@ -12,7 +12,7 @@ MOST_BYTES = 1_000_000
 MOST_CODE_CELLS = 9
 MOST_LINES_OF_A_FUNCTION = 5
 # Constants of the first code cell, and what they are in a test.
-TOY = {"MODULES": "30", "STRIDE": "16", "FEATURES": "131072"}
+TOY = {"MODULES": "30", "STRIDE": "16", "FEATURES": "131072", "SEEDS": "2"}
 # A path of somebody's machine: the root of a home, temporary or system folder, or a drive letter.
 MACHINE_PATH = re.compile(
     r"(?<![\w.])/(?:home|root|tmp|usr|var|opt|work|mnt|srv|Users)/|\b[A-Z]:\\"
