@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
@@ -12,7 +13,7 @@ MOST_BYTES = 1_000_000
 MOST_CODE_CELLS = 9
 MOST_LINES_OF_A_FUNCTION = 5
 # Constants of the first code cell, and what they are in a test.
-TOY = {"MODULES": "30", "STRIDE": "16", "FEATURES": "131072", "SEEDS": "2"}
+TOY = {"MODULES": "30", "STRIDE": "16", "FEATURES": "131072", "SEEDS": "2", "STAND_IN": "2000"}
 # A path of somebody's machine: the root of a home, temporary or system folder, or a drive letter.
 MACHINE_PATH = re.compile(
     r"(?<![\w.])/(?:home|root|tmp|usr|var|opt|work|mnt|srv|Users)/|\b[A-Z]:\\"
@@ -59,7 +60,50 @@ def pyplot():
     pyplot.close("all")
 
 
+@pytest.fixture
+def home(tmp_path_factory, monkeypatch):
+    """Make a home where scripts/fetch_data.py has put no words, and a model of random numbers."""
+    folder = tmp_path_factory.mktemp("home")
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(folder))
+    cache = folder / ".cache" / "streamsparse"
+    cache.mkdir(parents=True)
+    pieces = [chr(code) for code in range(33, 127)]
+    vocabulary = ["[UNK]", "[CLS]", "[SEP]", *pieces, *(f"##{piece}" for piece in pieces)]
+    (cache / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    write_toy_model(cache / "model.safetensors", len(vocabulary))
+
+
+def write_toy_model(path, words):
+    """Write tensors with the names and the width of MiniLM's: one layer, a narrow inner one."""
+    width, inner = 384, 8
+    tables = {"word": words, "position": 512, "token_type": 2}
+    shapes = {f"embeddings.{k}_embeddings.weight": (v, width) for k, v in tables.items()}
+    layer = {
+        "attention.self.query": (width, width),
+        "attention.self.key": (width, width),
+        "attention.self.value": (width, width),
+        "attention.output.dense": (width, width),
+        "attention.output.LayerNorm": (width,),
+        "intermediate.dense": (inner, width),
+        "output.dense": (width, inner),
+        "output.LayerNorm": (width,),
+    }
+    parts = {"embeddings.LayerNorm": (width,)}
+    parts |= {f"encoder.layer.0.{name}": shape for name, shape in layer.items()}
+    for name, shape in parts.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    header, stop = {}, 0
+    for name, shape in shapes.items():
+        start, stop = stop, stop + 4 * int(np.prod(shape))
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": (start, stop)}
+    text = json.dumps(header).encode()
+    values = np.random.default_rng(0).standard_normal(stop // 4, np.float32)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + (values / 16).tobytes())
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("home")
 @each_notebook
 def test_notebook__runs_at_toy_size(path, pyplot, tmp_path, monkeypatch, capsys):
     if any("from distributed import" in source_of(cell) for cell in code_cells(path)):
