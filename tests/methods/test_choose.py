@@ -52,7 +52,9 @@ def search_of(X, *, target, sample=None, exact_diagonal=False, epsilon=0.1):
         None,
         G @ probes,
         d=D,
-        block_dtype=np.dtype("float64", preprocess=Preprocess(), lengths=None),
+        preprocess=Preprocess(),
+        block_dtype=np.dtype("float64"),
+        lengths=None,
     )
     seen = Seen(known, rows, probes)
     scope = Scope.of(G.diagonal(), beta=2.0, queries=None, rounding=0.0)
