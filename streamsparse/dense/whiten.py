@@ -21,11 +21,13 @@ class Whitener:
     R : (k, n) upper trapezoidal, k the numerical rank of G: half the work of any other R.
     offset : (k, k), what a ridge adds: lambda R R^T; None without one.
     size : sum ||v||^2, k without a ridge, else the effective dimension.
+    gain : ||R||^2, by which an error of G is enlarged.
     """
 
     R: Array
     offset: Array | None
     size: float
+    gain: float
 
     @classmethod
     def of(cls, G: Array, *, ridge: float, rank_tolerance: float) -> Whitener:
@@ -40,7 +42,7 @@ class Whitener:
         shifted = np.where(values + ridge > 0, values + ridge, 1.0)
         R = triangle_of((vectors / np.sqrt(shifted)).T)
         offset = ridge * (R @ R.T) if ridge > 0 else None
-        return cls(R, offset, float((values / shifted).sum()))
+        return cls(R, offset, float((values / shifted).sum()), 1 / float(shifted.min()))
 
     @property
     def rank(self) -> int:

@@ -65,9 +65,9 @@ class Search:
         self._facts = Facts.of(job.source)
         self._leaves = Leaves(job, known, whitener, leaves, held)
         self._pinned = np.zeros(held.pool.size, bool)
-        # Rounding of G that whitening enlarges (THEORY 6).
-        scaled = whitener.R * math.sqrt(known.squared_norms.sum())
-        self._noise = scope.rounding * float(np.square(scaled).sum(axis=1).max())
+        # Rounding of G that whitening enlarges (THEORY 6): as the certificate will state it.
+        gain = 1 / ridge if ridge > 0 else whitener.gain
+        self._noise = scope.rounding_of_norm * known.trace * gain
         self._start = self._start_weights()
         self._zero_error: float | None = None
         if self._plan.epsilon is not None and self._plan.target in ENTRY_TARGETS:

@@ -118,6 +118,12 @@ DTYPE = {
 }
 
 VALUES = {
+    "nothing but a common value, centred": Bad(
+        held(1e8 + nan_at(0, 1.001)),
+        ss.RoundingError,
+        "centring leaves too little of X: .*; subtract from each column",
+        given(preprocess="center"),
+    ),
     "NaN in the first column": Bad(held(nan_at(0)), NONFINITE, "nan at row 3, column 0"),
     "NaN in the last column": Bad(held(nan_at(199)), NONFINITE, "nan at row 3, column 199"),
     "infinity": Bad(held(nan_at(64, np.inf)), NONFINITE, "inf at row 3, column 64"),

@@ -560,3 +560,16 @@ def test_select__of_queries_and_keys_measures_their_product():
         np.abs(E).max() / result.certificate.r
     )
     np.testing.assert_array_equal(result.Q, Q[:, result.columns] * np.sqrt(result.weights))
+
+
+@pytest.mark.parametrize("algorithm", ["balance", "auto"])
+@pytest.mark.parametrize("seed", range(3))
+def test_select__accepts_columns_by_what_the_certificate_will_say_of_rounding(algorithm, seed):
+    rng = np.random.default_rng(seed)
+    U = np.linalg.qr(rng.standard_normal((30, 30)))[0]
+    # Rounding of float32, 1.5e-5 of the trace, is 2 % and more of the smallest direction.
+    X = ((U * np.sqrt(np.geomspace(1, 1e-3, 30))) @ gaussian(30, 6000, seed)).astype(np.float32)
+    for epsilon in (0.2, 0.4):
+        result = ss.sparsify(X, "select", epsilon=epsilon, target="spectral", algorithm=algorithm)
+        assert result.certificate.met
+        assert result.certificate.spectral_error.kind == "bound"
