@@ -60,7 +60,7 @@ HOMES = {
         "units.py",
     },
     "click": {"cli"},
-    "sklearn": {"sklearn.py"},
+    "sklearn": {"sklearn"},
     "h5py": {"sources/hdf5_file.py"},
     "matplotlib": {"plot"},
     "xarray": {"results/labelled.py"},

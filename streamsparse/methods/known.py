@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,37 +9,13 @@ import numpy as np
 
 from streamsparse.arrays import Array, Interval
 from streamsparse.errors import ParameterError
+from streamsparse.methods.portions import Portion, described, joined
 from streamsparse.methods.rounding import UNIT, gram_rounding, value_rounding
 from streamsparse.sources.preprocess import Preprocess
 from streamsparse.storing.result_store import read_array
 
 # Below it every sum of integers is exact in float64.
 _EXACT = 2.0**53
-
-
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """Columns that came into a result together.
-
-    Attributes
-    ----------
-    first : where they were put: their first column became this one of X.
-    left : which columns of X are still there of them, intervals in order.
-    digest : of the values of each row of those, (n,) uint64, column ``first`` counted as 0: the
-        same values have the same digest wherever they are put.
-    """
-
-    first: int
-    left: tuple[Interval, ...]
-    digest: Array
-
-    def without(self, columns: Interval, digest: Array) -> Portion:
-        """Return what is left when some of the columns go, which have this digest."""
-        left = []
-        for start, stop in self.left:
-            left += [(start, min(stop, columns[0])), (max(start, columns[1]), stop)]
-        kept = tuple((start, stop) for start, stop in left if start < stop)
-        return replace(self, left=kept, digest=self.digest - digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +204,7 @@ class Known:
         return [
             mine.left[0]
             for mine in self.portions
-            if _width(mine) == _width(portion) and np.array_equal(mine.digest, portion.digest)
+            if mine.width == portion.width and np.array_equal(mine.digest, portion.digest)
         ]
 
     def with_columns(self, more: Known, first: int) -> Known:
@@ -277,24 +252,6 @@ class Known:
             value_rounding=max(self.value_rounding, other.value_rounding),
             is_integer=self.is_integer and other.is_integer,
         )
-
-
-def _width(portion: Portion) -> int:
-    return sum(stop - first for first, stop in portion.left)
-
-
-def joined(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
-    """Return disjoint intervals in order, those that touch as one."""
-    merged: list[Interval] = []
-    for first, stop in sorted(intervals):
-        touches = bool(merged) and merged[-1][1] == first
-        merged.append((merged.pop()[0] if touches else first, stop))
-    return tuple(merged)
-
-
-def described(columns: Interval) -> str:
-    """Return an interval of columns as text: its first and its last."""
-    return f"{columns[0]:,} to {columns[1] - 1:,}"
 
 
 def _add(before: Array, change: Array, sign: int) -> Array:

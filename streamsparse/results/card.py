@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from streamsparse.dense.statement import certificate_tables, headline
 from streamsparse.html import Markup, card, details, element, listing
-from streamsparse.methods.known import described
+from streamsparse.methods.portions import described
 from streamsparse.methods.products import is_sparse
 from streamsparse.results.saved import folder_of
 from streamsparse.units import fold, format_bytes

@@ -13,8 +13,8 @@ from streamsparse.errors import ParameterError, StreamSparseWarning
 from streamsparse.methods.base import Job, Reduction
 from streamsparse.methods.extend import Change, change_columns
 from streamsparse.methods.extend_plan import plan_change
-from streamsparse.methods.known import described
 from streamsparse.methods.measuring import is_met
+from streamsparse.methods.portions import described
 from streamsparse.methods.products import memory_of
 from streamsparse.results.missed import warn_if_missed
 from streamsparse.results.rows import Reading

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 import reference
 import strategies
 import streamsparse as ss
-from streamsparse.methods.known import Known, Portion
+from streamsparse.methods.known import Known
 from streamsparse.methods.measuring import scope_of
+from streamsparse.methods.portions import Portion
 
 N = 6
 
