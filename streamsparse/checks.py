@@ -1,5 +1,6 @@
 """Checks of parameters: one function per kind, one wording per kind, before any read."""
 
+import math
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -30,6 +31,16 @@ def check_count(name: str, value: object, *, low: int, high: int | None = None) 
     return count
 
 
+def as_float(value: object) -> float | None:
+    """Return a real number as a float, infinity where it is too large; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def check_open_interval(name: str, value: object, *, low: float, high: float) -> float:
     """Return ``value`` as a float in the open interval (low, high).
 
@@ -37,9 +48,9 @@ def check_open_interval(name: str, value: object, *, low: float, high: float) ->
     ------
     ParameterError : if it is not a real number or lies outside.
     """
-    if isinstance(value, bool) or not isinstance(value, Real):
+    number = as_float(value)
+    if number is None:
         raise ParameterError(f"{name} must be a number in ({low:g}, {high:g}), not {value!r}")
-    number = float(value)
     if not low < number < high:
         raise ParameterError(f"{name} must lie in ({low:g}, {high:g}), not {number:g}")
     return number
@@ -79,4 +90,6 @@ def check_path(name: str, path: object) -> Path:
     """
     if not isinstance(path, str | Path) or "\0" in str(path):
         raise ParameterError(f"{name} must be a path, not {path!r}")
+    if "://" in str(path):
+        raise ParameterError(f"{name} must be a path on this machine, not the URL {path}")
     return Path(path).absolute()

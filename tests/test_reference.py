@@ -89,7 +89,7 @@ def test_reference__has_the_lazy_arrays_and_the_estimators(pages):
     assert set(streamsparse.sklearn.__all__) <= set(
         sections(pages / "streamsparse" / "sklearn.html")
     )
-    for name in ("dask", "sklearn"):
+    for name in ("dask", "plot", "sklearn"):
         assert f'href="streamsparse/{name}.html"' in (pages / "streamsparse.html").read_text()
 
 

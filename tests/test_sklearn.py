@@ -180,3 +180,10 @@ def test_module__without_scikit_learn_says_how_to_get_it():
     assert done.stderr.splitlines()[-1] == (
         "ImportError: streamsparse.sklearn needs scikit-learn: pip install 'streamsparse[sklearn]'"
     )
+
+
+@pytest.mark.parametrize("method", ["sample", "select"])
+def test_column_estimators__of_sparse_X_go_before_who_takes_narrow_indices(X, method):
+    made = Pipeline([("columns", clone(MADE[method])), ("svm", LinearSVC())])
+    made.fit(scipy.sparse.csr_array(X), X[:, 0] > 0)
+    assert made[0].transform(scipy.sparse.csr_array(X)).indices.dtype == np.int32

@@ -25,11 +25,22 @@ if [[ -n ${SLURM_ARRAY_TASK_ID:-} ]]; then
     --part "$SLURM_ARRAY_TASK_ID/$count" --resume "$@"
 elif [[ -n ${SLURM_JOB_ID:-} ]]; then
   # The last job: refuses if a part is missing, and names it. Where all is well the parts go.
+  [[ -n $(ls "$parts") ]] || { echo "no job of the array has left a part" >&2; exit 1; }
   streamsparse merge "$out" "$parts"/* --resume
   rm -r "$parts"
 else
   # On the login node: read metadata, refuse what cannot work, and submit.
   streamsparse plan "$source" "$out" "$@"
+  facts=$(streamsparse plan "$source" "$out" --json "$@")
+  python3 - "$count" "$facts" <<'CHECK'
+import json, sys
+
+count, plan = int(sys.argv[1]), json.loads(sys.argv[2])
+if plan["method"] not in ("exact", "sketch"):
+    sys.exit(f"{plan['method']} cannot be summed in one array: use --method exact or sketch")
+if count > plan["spans"]:
+    sys.exit(f"{count} jobs are too many: X has {plan['spans']} spans; give at most that many")
+CHECK
   mkdir -p "$parts"
   array=$(sbatch --parsable --array="1-$count" "$0" "$source" "$out" "$count" "$@")
   sbatch --dependency="afterok:${array%%;*}" "$0" "$source" "$out" "$count" "$@"

@@ -81,7 +81,8 @@ def _describe_nonfinite(piece: Piece, lanes: Array) -> str:
     row, column, value = where
     return (
         f"X has {value} at row {row}, column {column}; "
-        f'clean X, or pass nonfinite="zero" (--nonfinite zero) to read it as 0'
+        f'clean X, or pass nonfinite="zero" (--nonfinite zero) to read it as 0, or impute it '
+        f"(--impute mean)"
     )
 
 

@@ -22,9 +22,11 @@ def open_source(obj: Any, feature_axis: int | str = 1) -> Source:
     ----------
     obj : path, URL or zarr store of a Zarr v2 or v3 array; zarr.Array; Zarr group holding a sparse
         matrix in AnnData's encoding (csc_matrix, csr_matrix), or an AnnData, whose X is read;
-        dask.array; ndarray or ``.npy`` path; scipy.sparse array or matrix, or the ``.npz`` path of
-        one, which is read into memory beside any budget; xarray.DataArray of an ndarray or a dask
-        array.
+        dask.array; ndarray or ``.npy`` path, or a folder of such files, each with some rows of one
+        long array; scipy.sparse array or matrix, or the ``.npz`` path of one, which is read into
+        memory beside any budget; xarray.DataArray of an ndarray or a dask array; path of an HDF5
+        file ("data.h5:NAME", or its only matrix, or X), h5py.Dataset; path of a safetensors file
+        ("model.safetensors:NAME", or its only matrix).
     feature_axis : 0 or 1, the long axis of ``obj`` as stored, or the name of that dimension where
         dimensions have names (xarray's, zarr's); blocks are (n, d) either way.
 

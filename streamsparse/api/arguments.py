@@ -17,6 +17,7 @@ from streamsparse.checks import (
     METHODS,
     POLICIES,
     TARGETS,
+    as_float,
     check_choice,
     check_count,
     check_flag,
@@ -122,9 +123,10 @@ def check_seed(seed: int) -> int:
 
 def check_beta(beta: float) -> float:
     """Return the logit scale, a positive finite number."""
-    if isinstance(beta, bool) or not isinstance(beta, Real) or not 0 < float(beta) < math.inf:
+    number = as_float(beta)
+    if number is None or not 0 < number < math.inf:
         raise ParameterError(f"beta must be a positive finite number, not {beta!r}")
-    return float(beta)
+    return number
 
 
 def check_feature_axis(feature_axis: int) -> int:
@@ -183,6 +185,8 @@ def check_matrix(name: str, values: npt.ArrayLike | Result) -> Array:
         values = values.Y
     if is_sparse(values):
         values = dense_rows(values)
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ParameterError(f"{name} has masked values, which would count; fill them first")
     try:
         matrix = np.asarray(values)
     except ValueError as error:

@@ -21,7 +21,7 @@ from streamsparse.arrays import Array
 from streamsparse.dense.attention import masked, row_distances, softmax_rows
 from streamsparse.dense.certificate import Certificate, Measure
 from streamsparse.dense.implied import bound_of_attention
-from streamsparse.errors import ParameterError
+from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.base import Job
 from streamsparse.methods.certify import plan_check
 from streamsparse.methods.exact import gram_pass
@@ -31,7 +31,7 @@ from streamsparse.results.result import Result
 from streamsparse.running.facts import Facts
 from streamsparse.running.local import Execution
 from streamsparse.running.progress import show_progress
-from streamsparse.running.threads import available_threads
+from streamsparse.running.threads import available_threads, one_blas_thread
 from streamsparse.sources.base import Source
 from streamsparse.sources.preprocess import Preprocess
 from streamsparse.sources.stacked import open_pair
@@ -63,6 +63,7 @@ def attention(
     Raises
     ------
     ParameterError : for other shapes, or a row that may look nowhere.
+    NonFiniteError : where logits overflow.
 
     Notes
     -----
@@ -71,7 +72,10 @@ def attention(
     """
     queries, keys = sides_of("Y", Y)
     beta = check_beta(beta)
-    logits = beta * (queries @ keys.T)
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        logits = beta * (queries @ keys.T)
+    if not np.isfinite(logits).all():
+        raise NonFiniteError(f"logits overflow float64 at beta = {beta:g}; scale Y or beta down")
     allowed = check_mask(mask, logits.shape)
     return np.asarray(softmax_rows(masked(logits, allowed)))
 
@@ -90,8 +94,7 @@ def attention_bound(
     ----------
     Y, beta, mask : as for :func:`attention`.
     certificate : what :func:`certify` found of this Y; None takes the result's own.
-    share : of how many rows the bound must speak, in (0, 1]: below 1 a bound for that share of the
-        rows goes before one for all of them that is not certain.
+    share : as for :func:`kernel`.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def attention_bound(
 
     Raises
     ------
-    ParameterError : as for :func:`attention`, and for a certificate of another Y.
+    ParameterError : as for :func:`attention`, and for a certificate of a Y of another shape.
 
     Notes
     -----
@@ -171,15 +174,16 @@ def attention_error(
     if G.shape != shape:
         raise ParameterError(f"Y must have the rows of X: {G.shape} products, not {shape}")
     largest = 0.0
-    for a in range(0, shape[0], _CHUNK_ROWS):
-        rows = slice(a, a + _CHUNK_ROWS)
-        distances = row_distances(
-            G[rows],
-            queries[rows] @ keys.T,
-            beta=beta,
-            mask_rows=None if allowed is None else allowed[rows],
-        )
-        largest = max(largest, float(distances.max()))
+    with one_blas_thread():
+        for a in range(0, shape[0], _CHUNK_ROWS):
+            rows = slice(a, a + _CHUNK_ROWS)
+            distances = row_distances(
+                G[rows],
+                queries[rows] @ keys.T,
+                beta=beta,
+                mask_rows=None if allowed is None else allowed[rows],
+            )
+            largest = max(largest, float(distances.max()))
     # Rounding may add a hair to the largest distance there can be.
     return min(largest, 2.0)
 
@@ -187,9 +191,13 @@ def attention_error(
 def sides_of(name: str, Y: npt.ArrayLike | Result) -> tuple[Array, Array]:
     """Return (what looks, what is looked at), each a matrix."""
     if isinstance(Y, Result) and Y.is_pair:
-        return check_matrix(f"{name}.Q", Y.Q), check_matrix(f"{name}.K", Y.K)
-    values = check_matrix(name, Y)
-    return values, values
+        sides = check_matrix(f"{name}.Q", Y.Q), check_matrix(f"{name}.K", Y.K)
+    else:
+        sides = (check_matrix(name, Y),) * 2
+    with np.errstate(over="ignore"):
+        if not all(np.isfinite(np.square(side).sum()) for side in sides):
+            raise NonFiniteError(f"the squares of {name} overflow float64; scale X and Y down")
+    return sides
 
 
 def _logits_of(
@@ -245,6 +253,8 @@ def check_mask(mask: Mask, shape: tuple[int, int]) -> Array | None:
     if isinstance(mask, str):
         return _causal(mask, shape)
     allowed = np.asarray(mask)
+    if allowed.dtype.kind not in "biuf":
+        raise ParameterError(f"mask must be of bool or real numbers, not {allowed.dtype}")
     if allowed.shape != shape:
         raise ParameterError(f"mask must have shape {shape}, not {allowed.shape}")
     if allowed.dtype != np.bool_:

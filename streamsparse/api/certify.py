@@ -130,10 +130,7 @@ def certify(
     else:
         source = pair = open_pair(X, **how)
         check_queries(pair, queries)
-    if len(Y.shape) != 2 or Y.shape[0] != source.shape[0]:
-        raise ParameterError(
-            f"Y must have shape (n, m) with n = {source.shape[0]:,} rows, not {tuple(Y.shape)}"
-        )
+    _check_shapes(source, Y, earlier)
     n, m = int(Y.shape[0]), int(Y.shape[1])
     if not np.isfinite(squared_row_norms(Y).sum()):
         raise NonFiniteError("the squares of Y overflow float64; scale X and Y down")
@@ -213,6 +210,18 @@ def _columns_of(result_or_Y: Any, preprocess: Preprocess | str | None) -> Prepro
             f"the result is of X with its columns {known}, not {given}: leave out preprocess"
         )
     return known
+
+
+def _check_shapes(source: Source, Y: Any, earlier: Certificate | None) -> None:
+    """Refuse a Y of other rows, and a result of another number of columns, than X has."""
+    n, d = source.shape
+    if len(Y.shape) != 2 or Y.shape[0] != n:
+        raise ParameterError(f"Y must have shape (n, m) with n = {n:,} rows, not {tuple(Y.shape)}")
+    if earlier is not None and earlier.d != d:
+        raise ParameterError(
+            f"the result is of d = {earlier.d:,} columns, but {source.name} has {d:,}; give the X "
+            f"that was reduced, with zeros where columns are gone"
+        )
 
 
 def _workers_of(source: Source, plan: Plan, runner: str) -> Workers | None:

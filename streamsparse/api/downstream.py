@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from numbers import Real
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from streamsparse.api.arguments import check_beta, check_share
 from streamsparse.api.given import Given, given
 from streamsparse.arrays import Array
-from streamsparse.checks import check_choice, check_count
+from streamsparse.checks import as_float, check_choice, check_count
 from streamsparse.dense.certificate import Certificate, Measure
 from streamsparse.dense.kernel import (
     KERNELS,
@@ -37,6 +36,8 @@ from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.results.result import Result
 from streamsparse.running.threads import one_blas_thread
 
+# Powers of more say nothing that float64 could hold.
+_MOST_DEGREE = 1_000
 # Rows of Y, and their distances, are taken in blocks of this size.
 _CHUNK_BYTES = 16 << 20
 
@@ -61,11 +62,12 @@ def kernel(
         exp(-gamma ||x - y||^2); "polynomial": (gamma x.y + coef0)^degree; "exponential":
         exp(beta x.y), which is attention before its rows are divided by their sums.
     gamma : > 0, of "rbf" and "polynomial"; 1 / d is what scikit-learn takes where none is given.
-    degree, coef0 : of "polynomial": at least 1; any finite number.
+    degree, coef0 : of "polynomial": 1 .. 1,000; any finite number.
     beta : > 0, of "exponential".
     certificate : what :func:`certify` found of this Y; None takes the result's own.
-    share : of how many rows the error must speak, in (0, 1]: below 1 a bound for that share of the
-        rows goes before one for all of them that is not certain.
+    share : of how many rows the error need speak, in (0, 1]: below 1 a bound for that share of the
+        rows goes before one for all of them that is not certain. Where nothing is known of all rows
+        a bound for most of them is returned whatever ``share`` says; its own ``share`` tells.
 
     Returns
     -------
@@ -73,8 +75,8 @@ def kernel(
 
     Raises
     ------
-    ParameterError : for other shapes, a parameter that the kernel does not have, a certificate of
-        another Y, and where values overflow float64.
+    ParameterError : for other shapes, a parameter that the kernel does not have, a certificate of a
+        Y of another shape, and where values overflow float64.
 
     Notes
     -----
@@ -125,7 +127,7 @@ def neighbors(
 
     Raises
     ------
-    ParameterError : for other shapes, for queries and keys, a certificate of another Y.
+    ParameterError : for other shapes, for queries and keys, a certificate of a Y of another shape.
 
     Notes
     -----
@@ -181,7 +183,7 @@ def pca(
 
     Raises
     ------
-    ParameterError : for other shapes, for queries and keys, a certificate of another Y.
+    ParameterError : for other shapes, for queries and keys, a certificate of a Y of another shape.
 
     Notes
     -----
@@ -215,18 +217,19 @@ def _kernel_function(
     name: str, *, gamma: float, degree: int, coef0: float, beta: float
 ) -> KernelFunction:
     """Return the kernel with its parameters, all checked; one that it does not have is refused."""
-    if isinstance(coef0, bool) or not isinstance(coef0, Real) or not math.isfinite(coef0):
+    shift, scale = as_float(coef0), as_float(gamma)
+    if shift is None or not math.isfinite(shift):
         raise ParameterError(f"coef0 must be a finite number, not {coef0!r}")
-    if isinstance(gamma, bool) or not isinstance(gamma, Real) or not 0 < float(gamma) < math.inf:
+    if scale is None or not 0 < scale < math.inf:
         raise ParameterError(f"gamma must be a positive finite number, not {gamma!r}")
-    asked = {
-        "gamma": float(gamma),
-        "degree": check_count("degree", degree, low=1),
-        "coef0": float(coef0),
+    asked: dict[str, Any] = {
+        "gamma": scale,
+        "degree": check_count("degree", degree, low=1, high=_MOST_DEGREE),
+        "coef0": shift,
         "beta": check_beta(beta),
     }
     has = {field.name for field in fields(KERNELS[name])}
-    defaults = kernel.__kwdefaults__
+    defaults: dict[str, Any] = kernel.__kwdefaults__ or {}
     for parameter, value in asked.items():
         if parameter not in has and value != defaults[parameter]:
             raise ParameterError(f"{parameter} = {value:g} is no parameter of kernel {name!r}")
@@ -240,9 +243,10 @@ def _products(known: Given) -> Products:
         above = below = slice(None)
     else:
         above, below = slice(queries), slice(queries, None)
-    F = Y[above] @ Y[below].T
+    with one_blas_thread():
+        F = Y[above] @ Y[below].T
     F = np.asarray(F.toarray()) if is_sparse(F) else F
-    return Products(F, squares[above], squares[below], known.r)
+    return Products(F, squares[above], squares[below], known.largest_G)
 
 
 def _error_of_compared(known: Given, metric: str, share: float) -> Measure | None:
@@ -253,7 +257,7 @@ def _error_of_compared(known: Given, metric: str, share: float) -> Measure | Non
     if metric == "euclidean":
         return found.implies(found.squared_distance)
     nothing = np.empty((0, 0))
-    return Cosine().bound(Products(nothing, known.squares, known.squares, known.r), found)
+    return Cosine().bound(Products(nothing, known.squares, known.squares, known.largest_G), found)
 
 
 def _compared(known: Given, metric: str, rows: Array) -> Array:
@@ -262,7 +266,7 @@ def _compared(known: Given, metric: str, rows: Array) -> Array:
     if metric == "euclidean":
         return squared_distances(F, squares[rows], squares)
     if metric == "cosine":
-        F = Cosine().values(Products(F, squares[rows], squares, known.r))
+        F = Cosine().values(Products(F, squares[rows], squares, known.largest_G))
     return np.negative(F, out=F)
 
 

@@ -13,6 +13,7 @@ from streamsparse.api.arguments import check_sparse_or_dense
 from streamsparse.arrays import Array
 from streamsparse.dense.certificate import Certificate
 from streamsparse.dense.implied import EntryError, entry_error, shortfall_of
+from streamsparse.dense.measure import ROUNDING_SHARE
 from streamsparse.errors import NonFiniteError, ParameterError
 from streamsparse.methods.products import squared_row_norms
 from streamsparse.results.result import Result
@@ -26,6 +27,7 @@ class Given:
     ----------
     Y : (n, m) float64 in memory: an ndarray, or a CSR array where it was sparse.
     squares : (n,), squared norms of its rows.
+    largest_G : no less than max |G_ij|; infinity where it is not known.
     certificate : what was measured, None where nothing was.
     queries : rows [0, queries) look at the rest; None where all look at all.
     shortfall : sum of |G_jj - F_jj|, as :func:`entry_error` takes it.
@@ -33,6 +35,7 @@ class Given:
 
     Y: Any
     squares: Array
+    largest_G: float
     certificate: Certificate | None
     queries: int | None
     shortfall: float
@@ -41,11 +44,6 @@ class Given:
     def largest_F(self) -> float:
         """Max F_ii."""
         return float(self.squares.max())
-
-    @property
-    def r(self) -> float:
-        """Max |G_ij|; infinity where it is not known."""
-        return math.inf if self.certificate is None else self.certificate.r
 
     def entry_error(self, *, share: float, needs_diagonal: bool) -> EntryError | None:
         """Return how far products of rows may be from those of X; None where nothing is known."""
@@ -67,7 +65,8 @@ def given(
 
     Raises
     ------
-    ParameterError : for a certificate of another Y, and for a pair where it has no meaning.
+    ParameterError : for a certificate of a Y of another shape, and for a pair where it has no
+        meaning.
     NonFiniteError : where squares overflow.
     """
     result = Y if isinstance(Y, Result) else None
@@ -86,10 +85,26 @@ def given(
             raise NonFiniteError("the squares of Y overflow float64; scale X and Y down")
     shortfall = math.inf
     # Method "exact" rescales only where that needs fewer columns, and its G may be of float32.
-    is_rescaled = result is not None and result.plan.exact_diagonal and result.map is not None
+    # Norms of rows that were preprocessed carry more rounding than the traces allow for.
+    is_rescaled = (
+        result is not None
+        and result.map is not None
+        and result.plan.exact_diagonal
+        and not result.plan.preprocess.is_needed
+    )
     if is_rescaled and certificate is not None:
         shortfall = shortfall_of(certificate, float(squares.sum()))
-    return Given(values, squares, certificate, queries, shortfall)
+    return Given(values, squares, _largest_G(result, certificate), certificate, queries, shortfall)
+
+
+def _largest_G(result: Result | None, certificate: Certificate | None) -> float:
+    """Return what no entry of G exceeds: r, or a little more where r is the least it can be."""
+    if certificate is None:
+        return math.inf
+    has_lost = result is not None and result.known is not None and result.known.has_lost
+    if not (has_lost or certificate.preprocess.center):
+        return certificate.r
+    return certificate.r * (1 + ROUNDING_SHARE) / (1 - ROUNDING_SHARE)
 
 
 def _check_certificate(

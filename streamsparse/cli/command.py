@@ -27,7 +27,7 @@ _HEADINGS = {
 }
 _LAST = "What is printed"
 # A page of fewer options is read whole.
-_FEW = 8
+_FEW = 10
 # What click leaves for the names of options, and the space after them.
 _NAME_WIDTH = 30
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import streamsparse as ss
-from streamsparse.cli.command import Command
+from streamsparse.cli.command import Command, default_of
 from streamsparse.cli.options import (
     feature_axis_option,
     force_option,
@@ -50,6 +50,9 @@ def convert(source: str, out: str, as_json: bool, overwrite: bool, **request: An
 
     is_result = "://" not in source and is_complete(Path(source))
     if is_result:
+        for name in ("feature_axis", "missing"):
+            if request[name] != default_of("convert", name):
+                raise click.UsageError(f"--{name.replace('_', '-')} is of matrices, not of results")
         result = ss.load(source)
         result.export(out, overwrite=overwrite)
         (n, m), name = result.Y.shape, "Y"

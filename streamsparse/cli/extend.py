@@ -66,7 +66,6 @@ def append(out: str, more: str, new_out: str, as_json: bool, **request: Any) -> 
     short_help="Remove columns from a result; they alone are read.",
     epilog="""\b
 Examples:
-  streamsparse append Y.zarr June.zarr Y2.zarr --start 2000000
   streamsparse remove Y2.zarr June.zarr Y3.zarr --start 2000000
 """,
 )
@@ -78,7 +77,7 @@ Examples:
     type=int,
     metavar="J",
     required=True,
-    help="The column of the result that its first one is.",
+    help="Which column of the result the first one of SOME is.",
 )
 @memory_option("Result.remove")
 @feature_axis_option("Result.remove")

@@ -131,5 +131,10 @@ def certify(source: str, out: str, as_json: bool, **request: Any) -> None:
     certificate = ss.certify(source, ss.load(out), **request)
     if as_json:
         print_json(certificate.to_dict())
-    else:
-        click.echo(str(certificate))
+        return
+    click.echo(str(certificate))
+    if request["spectral"] and certificate.spectral_error is None:
+        click.echo(
+            "  so many passes do not bound the spectral error below 1; --exact computes it, in\n"
+            "    n x n memory"
+        )

@@ -120,8 +120,9 @@ def cli() -> None:
     columns, from disk, within a memory budget.
 
     Results go to stdout, with --json as one JSON object; progress, warnings and
-    errors to stderr, an error as one line. Exit status: 0 done; 1 refused or
-    failed; 2 bad usage; 130 and 143 stopped by Ctrl-C and by SIGTERM.
+    errors to stderr, an error as one line. Exit status: 0 done, also where an
+    epsilon was not met, which is a warning; 1 refused or failed; 2 bad usage;
+    130 and 143 stopped by Ctrl-C and by SIGTERM.
     """
 
 

@@ -107,8 +107,9 @@ class Certificate:
     ----------
     n, d, m, method, seed, beta : the problem solved.
     preprocess : what was done to the columns of X first; all numbers are of what came out.
-    r : max ||x_i||^2, which is also max |G_ij|; exact. Of a pair: max ||q_i|| max ||k_j||.
-    trace : sum ||x_i||^2; exact.
+    r : max ||x_i||^2, which is also max |G_ij|; exact. Of a pair: max ||q_i|| max ||k_j||. Where
+        columns were centred or taken away, the least that it can be, less than 1 % below.
+    trace : sum ||x_i||^2; exact up to rounding.
     errors : the measured errors.
     target, epsilon, met : the error that was asked for, and whether it is certified: for all rows
         where they were compared, else for 95 % of them; None where nothing was asked, or known.

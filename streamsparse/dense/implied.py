@@ -142,7 +142,8 @@ def bound_of_attention(
             errors.attention, errors.all_rows_attention, errors.most_rows_attention, share=share
         )
         if measured is not None:
-            return measured
+            bound = with_rounding(measured)
+            return bound if bound.value < 2 else None
     error = entry_error(
         certificate, share=share, needs_diagonal=False, shortfall=math.inf, largest_F=largest_F
     )

@@ -55,13 +55,13 @@ class Products(NamedTuple):
     ----------
     F : (rows, columns).
     row_squares, column_squares : (rows,) and (columns,).
-    r : max |G_ij|, exact; infinity where it is not known.
+    largest_G : max |G_ij|, or more; infinity where it is not known.
     """
 
     F: Array
     row_squares: Array
     column_squares: Array
-    r: float
+    largest_G: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Polynomial:
         """
         F, moved = products.F, self.gamma * error.entry
         of_Y = max(abs(self.gamma * float(limit) + self.coef0) for limit in (F.min(), F.max()))
-        largest = min(of_Y, self.gamma * products.r + abs(self.coef0))
+        largest = min(of_Y, self.gamma * products.largest_G + abs(self.coef0))
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             # a^k ((1 + t / a)^k - 1): the difference itself would cancel.
             grown = np.expm1(self.degree * np.log1p(np.divide(moved, largest)))
@@ -196,7 +196,9 @@ class Exponential:
         """
         of_Y = float(products.F.max())
         with np.errstate(over="ignore"):
-            value = np.exp(self.beta * min(of_Y, products.r)) * np.expm1(self.beta * error.entry)
+            value = np.exp(self.beta * min(of_Y, products.largest_G)) * np.expm1(
+                self.beta * error.entry
+            )
             value += _ROUNDING * np.exp(self.beta * of_Y)
         return error.implies(float(value))
 

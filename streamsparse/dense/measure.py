@@ -29,14 +29,16 @@ class Scope:
     Attributes
     ----------
     r : scale of the entries: max ||x_i||^2, or max ||q_i|| max ||k_j|| where queries look at keys.
+    ridge : lambda of the regularised error: max ||x_i||^2, whatever looks at what.
     beta : scale of the logits.
     queries : rows [0, queries) look at the rows from there on (Q K^T, THEORY 1.7); None where every
         row looks at all of them.
     rounding : |fl(G) - G|_ij <= rounding r.
-    rounding_of_norm : ||fl(G) - G|| <= rounding_of_norm tr(G), in any norm.
+    rounding_of_norm : ||fl(G) - G|| <= rounding_of_norm tr(G), spectral and Frobenius.
     """
 
     r: float
+    ridge: float
     beta: float
     queries: int | None
     rounding: float
@@ -63,7 +65,8 @@ class Scope:
             trace = float(squared_norms.sum()) - of_all
             of_norm = of_all / trace if trace > 0 else math.inf
             rounding *= _scale(moved, queries) / r
-        return cls(r=r, beta=beta, queries=queries, rounding=rounding, rounding_of_norm=of_norm)
+        ridge = float(squared_norms.max())
+        return cls(r, ridge, beta, queries, rounding, of_norm)
 
     def looking_rows(self, n: int) -> int:
         """Return how many rows, the first ones, look at others."""

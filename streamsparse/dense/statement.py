@@ -151,6 +151,11 @@ def remarks(certificate: Certificate) -> Iterator[str]:
     ours, zero = c.attention_error, c.uniform_attention_error
     if ours is not None and zero is not None and ours.value >= zero.value > 0:
         yield "no better than Y = 0: for attention at this beta, Y adds nothing"
+    if ours is not None and ours.value >= 2:
+        yield (
+            f"nothing is known of attention: logits reach beta r = {c.beta * c.r:.4g}, where "
+            f"rounding decides; take a smaller beta"
+        )
     looking = c.n if c.queries is None else c.queries
     rows = f"all {looking:,} rows were" if c.checked_rows == looking else f"{c.checked_rows:,} rows"
     if c.checked_rows < looking:

@@ -30,14 +30,14 @@ class Whitener:
     gain: float
 
     @classmethod
-    def of(cls, G: Array, *, ridge: float, rank_tolerance: float) -> Whitener:
+    def of(cls, G: Array, *, ridge: float, rank_tolerance: float, noise: float) -> Whitener:
         """Return R with R (G + ridge I) R^T = I on the range of G.
 
-        Directions below ``rank_tolerance`` of the largest eigenvalue are noise and left out:
-        dividing by them would make them matter most.
+        Directions below ``rank_tolerance`` of the largest eigenvalue, or below ``noise``, are left
+        out: dividing by them would make them matter most.
         """
         values, vectors = eigenpairs(G.copy())
-        rank = max(1, rank_of(values, rank_tolerance))
+        rank = max(1, min(rank_of(values, rank_tolerance), int((values > noise).sum())))
         values, vectors = values[:rank], vectors[:, :rank]
         shifted = np.where(values + ridge > 0, values + ridge, 1.0)
         R = triangle_of((vectors / np.sqrt(shifted)).T)

@@ -114,7 +114,7 @@ def _rows_needs(facts: Facts, request: Request, *, m: int, count: int, probes: i
     return Needs(
         state_cells=LANES * (1 + request.preprocess.center) + count + probes,
         band_cells=STACK_CELLS * stacks,
-        kept_cells=6 * count + 4 * probes + 1,
+        kept_cells=6 * count + 4 * probes + 1 + (3 + probes) * request.preprocess.center,
         result_cells=0,
         scratch_bytes=(2 + 2 * bool(probes) + request.preprocess.center) * STACK_BYTES,
         finish_bytes=CHUNK_BYTES
@@ -160,22 +160,20 @@ def check_rows(
     risk = None if delta is None else Risk.plain(delta)
     errors, _ = measure(Y, seen, scope_of(plan, known), risk=risk)
     if whitened is not None:
-        before = float(known.moved.sum())
-        bound = _spectral_bound(job, whitened, products[:, plan.probes :], before, spectral)
+        bound = _spectral_bound(job, whitened, products[:, plan.probes :], known, spectral)
         # |E| <= epsilon G is more than |E| <= epsilon (G + r I).
         errors = replace(errors, spectral=bound, regularised=bound)
     return errors, seen
 
 
 def _spectral_bound(
-    job: Job, whitened: _Whitened, products: Array, trace: float, passes: int
+    job: Job, whitened: _Whitened, products: Array, known: Known, passes: int
 ) -> Measure | None:
-    """Return the bound from K^passes Omega; one pass gave G times the first probes.
-
-    ``trace``: of what rounding is relative to.
-    """
+    """Return the bound from K^passes Omega; one pass gave G times the first probes."""
     plan = job.plan
-    if whitened.has_lost_a_direction(products, trace=trace, d=plan.d, delta=plan.delta / 2):
+    # A direction counts by what is left of X, its rounding by what was summed.
+    left, summed = known.trace, float(known.moved.sum())
+    if whitened.has_lost_a_direction(products, trace=left, d=plan.d, delta=plan.delta / 2):
         return None
     vectors = whitened.plain
     nobody = np.empty(0, np.int64)
@@ -184,7 +182,7 @@ def _spectral_bound(
             _, _, products, _ = _stream(job, nobody, whitened.spread @ vectors)
         vectors = whitened.spread.T @ products[:, :SPECTRAL_PROBES] - vectors
     # Every pass adds its rounding; ||K|| below 1 does not enlarge that of the passes before.
-    slack = passes * whitened.noise(trace=trace, d=plan.d) * float(np.linalg.norm(whitened.plain))
+    slack = passes * whitened.noise(trace=summed, d=plan.d) * float(np.linalg.norm(whitened.plain))
     return spectral_bound(
         vectors, power=passes, slack=slack, delta=plan.delta / 2, confidence=1 - plan.delta
     )

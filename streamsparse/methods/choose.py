@@ -141,7 +141,7 @@ def truncation_points(
 def _regularised(search: Search, spectrum: Spectrum, rank: int, F: Array) -> Errors:
     """Return the regularised error of a truncation, exactly or by the probes, and nothing else."""
     seen = search.seen
-    ridge = float(seen.squared_norms.max())
+    ridge = search.scope.ridge
     if seen.knows_all:
         rounding = search.scope.rounding_of_norm
         error = regularised_error(seen.G_I, F=F, r=ridge, rounding=rounding)

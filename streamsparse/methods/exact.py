@@ -67,7 +67,7 @@ def finish_exactly(job: Job, known: Known) -> Reduction:
     scope = scope_of(plan, known)
     refuse_hidden(plan, scope)
     values, vectors = eigenpairs(G.copy())
-    rank = max(1, rank_of(values, rank_tolerance(plan.n)))
+    rank = max(1, min(rank_of(values, rank_tolerance(plan.n)), known.width))
     m, is_rescaled = plan.m or rank, False
     if plan.m is None and plan.epsilon is not None and plan.target != "spectral":
         m, is_rescaled = _smallest(G, values, vectors, rank, job=job, scope=scope)

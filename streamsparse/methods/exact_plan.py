@@ -23,7 +23,8 @@ def exact_needs(facts: Facts, preprocess: Preprocess) -> Needs:
         # One cell of the digest.
         state_cells=n + LANES * (1 + preprocess.center) + 1,
         band_cells=STACK_CELLS,
-        kept_cells=2,
+        # Norms and digest; of centred rows also what they were, and their means.
+        kept_cells=2 + 3 * preprocess.center,
         result_cells=0,
         scratch_bytes=(2 + preprocess.center) * STACK_BYTES,
         # G, its eigenvectors, the workspace of eigh (2 n^2), Y, and the whitened copy.

@@ -144,6 +144,16 @@ class Known:
         return float(self.squared_norms.sum())
 
     @property
+    def width(self) -> int:
+        """How many columns these are sums over."""
+        return sum(portion.width for portion in self.portions)
+
+    @property
+    def is_nonzero(self) -> bool:
+        """Whether X is known to have values other than 0, however small."""
+        return self.trace > 0 or any(portion.digest.any() for portion in self.portions)
+
+    @property
     def row_cells(self) -> int:
         """Cells of memory that it takes for each row."""
         probes = 0 if self.probes is None else self.probes.shape[1]

@@ -10,14 +10,17 @@ import numpy as np
 from streamsparse.arrays import Array
 from streamsparse.dense.certificate import Errors, Measure
 from streamsparse.dense.linalg import loewner_error, product_with_transpose, regularised_error
-from streamsparse.dense.measure import Scope, measure_exactly, measure_sampled
+from streamsparse.dense.measure import ROUNDING_SHARE, Scope, measure_exactly, measure_sampled
 from streamsparse.dense.probes import Probed, probe_error, with_probes
 from streamsparse.errors import NonFiniteError, RoundingError
 from streamsparse.methods.base import SHARE_OF_ROWS
 from streamsparse.methods.known import Known
 from streamsparse.methods.products import dense_rows, gram_rows, gram_times, squared_row_norms
-from streamsparse.methods.rounding import UNIT, rank_tolerance
+from streamsparse.methods.rounding import rank_tolerance
 from streamsparse.running.plan import Plan
+
+# Below it squares have lost digits, or vanish one by one.
+_LEAST_TRACE = 1e-290
 
 # What to do where centring leaves too little.
 _SHIFT = (
@@ -66,46 +69,51 @@ def scope_of(plan: Plan, known: Known) -> Scope:
 
     Rounding is relative to H, the squares of all that was ever summed: rows as they were before
     they were centred, columns that were taken away. The entries of G err by at most b max H, and
-    its norm by b sum H.
+    its norm by b sum H. Squares of rows are then the least that they can be, so that errors
+    relative to r are not too small.
 
     Raises
     ------
     NonFiniteError : if the trace of G overflows.
-    RoundingError : if centring, or taking columns away, has left less of X than rounding.
+    RoundingError : if centring, or taking columns away, has left less of X than rounding, or if its
+        squares are too small for float64.
     """
     with np.errstate(over="ignore"):
         if not np.isfinite(known.moved.sum()):
             raise NonFiniteError("the squares of X together overflow float64; scale X down")
-    squares, moved = known.squared_norms, known.moved if known.has_lost else None
-    if plan.preprocess.center:
-        noise = (plan.n + known.summed) * UNIT + 2 * known.value_rounding
-        _refuse_noise(float(squares.max()), float(known.moved.max()), noise)
-    elif known.has_lost:
+    squares, noise = known.squared_norms, known.norm_rounding
+    if noise.any():
+        _refuse_noise(plan, float(squares.max()), known, float(noise.max()))
         # The least that they can be.
-        squares = np.maximum(squares - known.norm_rounding, 0)
-    scope = Scope.of(
-        squares, beta=plan.beta, queries=plan.queries, rounding=known.rounding, moved=moved
-    )
-    whole = Scope.of(known.squared_norms, beta=plan.beta, queries=plan.queries, rounding=0.0)
-    if scope.r < whole.r / 2:
+        squares = np.maximum(squares - noise, 0)
+    if known.trace < _LEAST_TRACE and known.is_nonzero:
         raise RoundingError(
-            f"what is left of X is lost in the rounding of what was taken away (r = {whole.r:.3g} "
-            f"of {float(known.moved.max()):.3g}): reduce the columns that are left instead"
+            f"the squares of X vanish in float64: they add up to {known.trace:.3g}; scale X up"
         )
-    return scope
+    return Scope.of(
+        squares,
+        beta=plan.beta,
+        queries=plan.queries,
+        rounding=known.rounding,
+        moved=known.moved if known.has_lost else None,
+    )
 
 
-def _refuse_noise(r: float, before: float, noise: float) -> None:
-    """Refuse centred rows whose squares are not known to 1 %.
-
-    ``before``: squares that rounding is relative to; ``noise``: how large it is.
-    """
-    if noise * before > 0.01 * r:
+def _refuse_noise(plan: Plan, r: float, known: Known, noise: float) -> None:
+    """Refuse rows whose squares are not known to 1 %: of what was summed, too little is left."""
+    if noise <= ROUNDING_SHARE * r:
+        return
+    before = float(known.moved.max())
+    if plan.preprocess.center:
         raise RoundingError(
             f"centring leaves too little of X: its longest row has the square {r:.3g} where rows "
-            f"had about {before / 4:.3g}, whose rounding is up to {noise * before:.3g}; "
-            f"{_SHIFT}"
+            f"had about {before / 4:.3g}, whose rounding is up to {noise:.3g}; {_SHIFT}"
         )
+    raise RoundingError(
+        f"what is left of X is lost in the rounding of what was taken away: its longest row has "
+        f"the square {r:.3g}, of {before:.3g} that was summed, whose rounding is up to "
+        f"{noise:.3g}; reduce the columns that are left instead"
+    )
 
 
 def refuse_hidden(plan: Plan, scope: Scope) -> None:
@@ -194,9 +202,7 @@ def measure_all(G: Array, Y: Array, scope: Scope) -> Errors:
         G, Y, rank_tolerance=rank_tolerance(G.shape[0]), rounding=scope.rounding_of_norm
     )
     F = product_with_transpose(Y)
-    # lambda = r is the largest squared norm, whatever the queries look at.
-    ridge = float(G.diagonal().max())
-    regularised = regularised_error(G, F, r=ridge, rounding=scope.rounding_of_norm)
+    regularised = regularised_error(G, F, r=scope.ridge, rounding=scope.rounding_of_norm)
     return measure_exactly(G=G, F=F, scope=scope, spectral=spectral, regularised=regularised)
 
 
@@ -232,8 +238,7 @@ def error_of(G: Array, F: Array, scope: Scope, target: str) -> float:
     """
     regularised = None
     if target == "regularised":
-        ridge = float(G.diagonal().max())
-        regularised = regularised_error(G, F, r=ridge, rounding=scope.rounding_of_norm)
+        regularised = regularised_error(G, F, r=scope.ridge, rounding=scope.rounding_of_norm)
     errors = measure_exactly(G=G, F=F, scope=scope, spectral=None, regularised=regularised)
     measured = certified_error(errors, target)
     return float("inf") if measured is None else measured.value

@@ -19,7 +19,8 @@ def rank_tolerance(n: int) -> float:
 def value_rounding(preprocess: Preprocess, *, n: int, block_dtype: np.dtype[np.generic]) -> float:
     """Return v with |fl(x) - x| <= v |x| for every value x of a block.
 
-    Values that are rewritten are rounded to the dtype of blocks; a factor is of sums over n rows.
+    Values that are rewritten are rounded to the dtype of blocks; a factor is of sums over n rows. A
+    mean that was filled in errs by n u times the mean |x| of its column instead.
     """
     if not preprocess.rewrites:
         return 0.0

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from streamsparse.dense.certificate import Measure
+from streamsparse.dense.measure import Scope
 from streamsparse.dense.whiten import Whitener
 from streamsparse.errors import ParameterError
 from streamsparse.methods.base import Job, Reduction
@@ -32,7 +35,7 @@ def reduce_by_selecting(job: Job) -> Reduction:
         what = "X is zero" if trace == 0 else "its squares vanish in float64; scale X up"
         raise ParameterError(f"no column can be selected: {what}")
     with worker_threads(job.execution.threads) as each:
-        whitener, ridge = _whitener(job, known)
+        whitener, ridge = _whitener(job, known, scope)
         if picks is None:
             held = fill_pool(job, known, whitener, each)
         else:
@@ -60,7 +63,7 @@ def reduce_by_selecting(job: Job) -> Reduction:
     )
 
 
-def _whitener(job: Job, known: Known) -> tuple[Whitener, float]:
+def _whitener(job: Job, known: Known, scope: Scope) -> tuple[Whitener, float]:
     """Return (coordinates, lambda): the plain ones if m may exceed the rank and all of G is asked.
 
     At or below the rank Y loses directions, and any spectral error is 1; a ridge of r says instead
@@ -73,8 +76,11 @@ def _whitener(job: Job, known: Known) -> tuple[Whitener, float]:
     wants_less = plan.algorithm != "bss" and (has_target or plan.target == "regularised")
     wants_less |= is_one_pass(plan.algorithm, plan.target, plan.epsilon)
     if not wants_less:
-        plain = Whitener.of(known.gram, ridge=0.0, rank_tolerance=tolerance)
+        # Products of float32 have their own noise, which whitened would matter most.
+        is_narrow = job.source.block_dtype == np.float32
+        noise = scope.rounding_of_norm * known.trace if is_narrow else 0.0
+        plain = Whitener.of(known.gram, ridge=0.0, rank_tolerance=tolerance, noise=noise)
         assert plan.most_columns is not None
         if plan.most_columns > plain.rank or plan.most_columns >= plan.d:
             return plain, 0.0
-    return Whitener.of(known.gram, ridge=ridge, rank_tolerance=tolerance), ridge
+    return Whitener.of(known.gram, ridge=ridge, rank_tolerance=tolerance, noise=0.0), ridge

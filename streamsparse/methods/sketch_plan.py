@@ -79,7 +79,7 @@ def sketch_needs(facts: Facts, shape: Shape, preprocess: Preprocess) -> Needs:
         # One cell of the digest.
         state_cells=shape.operator.padded_m + LANES * (1 + preprocess.center) + 1 + p + q,
         band_cells=M + STACK_CELLS * stacks,
-        kept_cells=6 * p + 4 * q + 2,
+        kept_cells=6 * p + 4 * q + 2 + (3 + q) * preprocess.center,
         result_cells=M,
         scratch_bytes=(2 + 2 * bool(q) + preprocess.center) * STACK_BYTES,
         finish_bytes=8 * n * finish,

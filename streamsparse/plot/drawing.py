@@ -36,6 +36,8 @@ def pyplot() -> Any:
 def axes_or_current(ax: Axes | None) -> Axes:
     """Return the axes, or the current ones; a figure made for them has room for all labels."""
     if ax is not None:
+        if not hasattr(ax, "get_xaxis"):
+            raise ParameterError(f"ax must be matplotlib's Axes, not {ax!r}")
         return ax
     plt = pyplot()
     made: Axes = plt.gca() if plt.get_fignums() else plt.subplots(layout="constrained")[1]

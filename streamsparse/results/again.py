@@ -7,6 +7,7 @@ from typing import Any
 
 from streamsparse.methods.base import ALL_ROWS
 from streamsparse.running.plan import Plan
+from streamsparse.sources.preprocess import Preprocess
 
 # What plans call matrices that are no files.
 _IN_MEMORY = ("array", "sparse matrix", "dask array")
@@ -36,6 +37,7 @@ def arguments_of(plan: Plan) -> dict[str, Any]:
         "strict": is_strict or None,
         "memory": plan.memory_budget,
         "feature_axis": plan.feature_axis,
+        "preprocess": plan.preprocess if plan.preprocess.is_needed else None,
     }
     return {name: value for name, value in arguments.items() if value is not None}
 
@@ -49,7 +51,7 @@ def _is_strict(plan: Plan) -> bool:
 
 def python_call(plan: Plan) -> str:
     """Return the call in Python; matrices that are no files keep their letters."""
-    given = [f"{name}={value!r}" for name, value in arguments_of(plan).items()]
+    given = [f"{name}={_as_python(value)}" for name, value in arguments_of(plan).items()]
     if plan.queries is not None:
         function, matrices = "sparsify_pair", ["Q", "K"]
     else:
@@ -65,11 +67,22 @@ def command_line(plan: Plan) -> str | None:
     if plan.queries is not None or path is None:
         return None
     words = ["streamsparse", "reduce", path, "Y.zarr"]
-    for name, value in arguments_of(plan).items():
+    arguments = arguments_of(plan)
+    preprocess = arguments.pop("preprocess", None)
+    if preprocess is not None:
+        arguments |= {name: value for name, value in preprocess.to_dict().items() if value}
+        if preprocess.missing_value is not None:
+            arguments["missing_value"] = preprocess.missing_value
+    for name, value in arguments.items():
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:
             words.append(str(value))
     return shlex.join(words)
+
+
+def _as_python(value: Any) -> str:
+    """Return an argument as it is written in a call."""
+    return f"ss.{value!r}" if isinstance(value, Preprocess) else repr(value)
 
 
 def _path_of(plan: Plan) -> str | None:

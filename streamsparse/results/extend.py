@@ -7,6 +7,8 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from streamsparse.arrays import Interval
 from streamsparse.checks import check_choice, check_count
 from streamsparse.errors import ParameterError, StreamSparseWarning
@@ -112,12 +114,14 @@ class _Call:
                 f"the result has n = {n:,} rows, but {source.name} has {source.shape[0]:,}; give "
                 f"columns of the same rows, in the same order"
             )
+        _check_rows(result, source)
         return cls(result, known, source, given, reading, began)
 
     def columns(self, first: int) -> Interval:
         """Return which columns of X these are, where the first is known."""
-        first = check_count("start", first, low=0, high=_MOST_COLUMNS)
-        return first, first + self.source.shape[1]
+        width = self.source.shape[1]
+        first = check_count("start", first, low=0, high=_MOST_COLUMNS - width)
+        return first, first + width
 
     def run(self, columns: Interval, *, removes: bool) -> Result:
         """Stream the columns and return the result that they make, on disk where it belongs."""
@@ -193,8 +197,23 @@ class _Call:
             plan=plan,
             map=reduction.map,
             known=reduction.known,
+            timeline=(),
             # That of all names cannot be made of those of two stores.
             feature_digest=None,
+        )
+
+
+def _check_rows(result: Result, source: Source) -> None:
+    """Refuse columns whose rows have other names, or another order, than those of the result."""
+    ours, theirs = result.row_names, source.row_names()
+    if ours is None or theirs is None:
+        return
+    differing = np.flatnonzero(np.asarray(ours) != np.asarray(theirs))
+    if differing.size:
+        row = int(differing[0])
+        raise ParameterError(
+            f"the rows of {source.name} have other names, or another order, than those of the "
+            f"result: row {row} is {str(theirs[row])!r}, not {str(ours[row])!r}; reorder them"
         )
 
 

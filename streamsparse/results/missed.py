@@ -65,7 +65,13 @@ def _describe_miss(result: Result) -> str:
         f"the {plan.target} error is certified to be at most {measured.value:.3g}, not "
         f"epsilon = {plan.epsilon:g}; this is the best found, with m = {certificate.m:,}"
     )
-    remedies = ['use method="exact"']
+    logits = certificate.beta * certificate.r
+    if plan.target == "attention" and measured.value >= 2:
+        return (
+            f"{text}; logits reach beta r = {logits:.4g}, where rounding decides: take a smaller "
+            f"beta, or target='entries' (--target entries)"
+        )
+    remedies = [] if plan.method == "exact" else ['use method="exact" (--method exact)']
     columns = plan.sketch_columns or plan.most_columns
     if columns is not None and plan.method != "exact":
         # Errors of random methods fall as 1 / sqrt(columns).
@@ -76,4 +82,4 @@ def _describe_miss(result: Result) -> str:
             remedies.insert(
                 0, f"allow about {needed:,.0f} columns (memory={format_bytes(memory)!r})"
             )
-    return f"{text}; {' or '.join(remedies)}"
+    return f"{text}; {' or '.join(remedies)}" if remedies else text

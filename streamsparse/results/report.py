@@ -177,6 +177,14 @@ def _loading(result: Result) -> Iterator[Markup]:
 
 
 def _again(result: Result) -> Iterator[Markup]:
+    portions = () if result.known is None else result.known.portions
+    if len(portions) > 1 or not result.is_whole:
+        yield element(
+            "p",
+            "Columns were appended to this result or removed from it; no single call makes it. The "
+            "last one: " + result.plan.why + ".",
+        )
+        return
     yield _code(python_call(result.plan))
     command = command_line(result.plan)
     if command is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamsparse.checks import check_choice, check_path
+from streamsparse.checks import check_choice, check_flag, check_path
 from streamsparse.errors import ParameterError
 from streamsparse.methods.transform import map_rows, pick_columns, plan_columns, plan_row_map
 from streamsparse.results.saved import path_of
@@ -43,6 +43,7 @@ class Reading:
 
     def check_out(self, sources: list[tuple[Any, Source]]) -> Path | None:
         """Return the output, None for none; refuse it where it would destroy something."""
+        check_flag("overwrite", self.overwrite)
         if self.out is None:
             return None
         out = check_path("out", self.out)

@@ -164,6 +164,9 @@ class Plan:
             ("checks", f"{p.checked_rows:,} of {p.n:,} rows computed exactly{probes}"),
             ("time", f"about {format_seconds(p.seconds)}"),
         ]
+        if p.n > p.d:
+            fix = "feature_axis=0 (--feature-axis 0)" if p.feature_axis == 1 else "feature_axis=1"
+            rows.insert(2, ("note", f"more rows than columns: if they are features, give {fix}"))
         if p.preprocess.is_needed:
             rows.insert(2, ("columns", str(p.preprocess)))
         if t.temporary_disk_bytes:

@@ -158,5 +158,10 @@ def as_scikit_learn_has_it(Y: Any, X: Any, checked: Any) -> Any:
     """Return Y in the precision of X, and sparse as X was: an array or a matrix."""
     if not is_streamed(checked) and checked.dtype == np.float32:
         Y = Y.astype(np.float32)
-    is_array = isinstance(X, scipy.sparse.sparray) or not scipy.sparse.issparse(Y)
-    return Y if is_array else scipy.sparse.csr_matrix(Y)
+    if not scipy.sparse.issparse(Y):
+        return Y
+    made: Any = Y
+    if max(made.nnz, *made.shape) < 2**31:
+        # Not all of scikit-learn takes wider indices.
+        made.indices, made.indptr = made.indices.astype(np.int32), made.indptr.astype(np.int32)
+    return made if isinstance(X, scipy.sparse.sparray) else scipy.sparse.csr_matrix(made)

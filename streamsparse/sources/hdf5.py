@@ -10,6 +10,8 @@ import numpy as np
 from streamsparse.arrays import Array, Interval
 from streamsparse.errors import (
     BadStructureError,
+    CorruptChunkError,
+    StreamSparseError,
     UnsupportedInputError,
 )
 from streamsparse.sources.base import DenseBlock, check_shape
@@ -57,7 +59,16 @@ def open_hdf5(
             return Hdf5SparseSource(file, node, feature_axis=feature_axis, missing=missing)
         return Hdf5Source(file, node, feature_axis=feature_axis, missing=missing)
 
-    return within_deadline(f"opening {path}", action)
+    def guarded() -> Hdf5Source | Hdf5SparseSource:
+        try:
+            return action()
+        except (StreamSparseError, MemoryError):
+            raise
+        except Exception as error:
+            # What HDF5 and h5py make of damaged metadata is of any kind.
+            raise CorruptChunkError(f"{path} cannot be opened: {error}") from error
+
+    return within_deadline(f"opening {path}", guarded)
 
 
 def _chosen(file: Hdf5File, member: str | None) -> str:
@@ -161,8 +172,7 @@ class Hdf5SparseSource(CompressedSource):
         self.read_overhead_bytes = (
             max(array.overhead_bytes for array in arrays) + 3 * 8 * _WINDOW + CHECK_BYTES
         )
-        is_checksummed = all(array.integrity == "checksummed" for array in arrays)
-        self.integrity = "checksummed" if is_checksummed else "structural"
+        self.integrity = self._data.integrity
         self.codec = self._data.codec
         first, last = (int(self._indptr.read(at, at + 1)[0]) for at in (0, self._majors))
         check_indptr_ends(first, last, name=self.name, nnz=nnz)
@@ -200,9 +210,10 @@ def _shape_of(group: Any, name: str) -> tuple[int, ...]:
 def split_member(path: str) -> tuple[str, str | None] | None:
     """Return (file, member or None) for a path of an HDF5 file, with or without a member."""
     for suffix in SUFFIXES:
-        file, separator, member = path.partition(f"{suffix}:")
-        if separator:
-            return file + suffix, member
+        at = path.lower().find(f"{suffix}:")
+        if at >= 0:
+            end = at + len(suffix)
+            return path[:end], path[end + 1 :]
         if path.lower().endswith(suffix) and not os.path.isdir(path):
             return path, None
     return None

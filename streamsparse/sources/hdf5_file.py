@@ -73,6 +73,17 @@ class Hdf5File:
                 f"{self.path} has no {member!r}; at its top are {listed or 'none'}"
             ) from error
 
+    def refuse_cut(self) -> None:
+        """Refuse a file that has become shorter than it was when it was opened.
+
+        Raises
+        ------
+        CorruptChunkError : if it has; HDF5 would read zeros.
+        """
+        there, needed = self.fingerprint()[0], int(self.handle.id.get_filesize())
+        if there < needed:
+            raise CorruptChunkError(f"{self.path} is cut: it has {there:,} of {needed:,} bytes")
+
     def fingerprint(self) -> tuple[int, int]:
         """Return size and time of modification."""
         doing = f"reading the state of {self.path}"
@@ -101,7 +112,8 @@ class Hdf5Dataset:
         block_dtype_of(self.dtype, self.name)
         self.chunk = node.chunks
         self.codec = "gzip" if node.compression else ""
-        self.integrity = "checksummed" if node.fletcher32 else "structural"
+        # Fletcher32 covers values, not the metadata that say what and where they are.
+        self.integrity = "structural"
         self.stored_bytes = int(node.id.get_storage_size()) or int(node.nbytes)
         self._missing = missing
         chunk_bytes = math.prod(self.chunk or ()) * self.dtype.itemsize
@@ -114,6 +126,7 @@ class Hdf5Dataset:
         ------
         MissingChunkError : where some were never written.
         """
+        self._file.refuse_cut()
         if self._missing == "fill" or 0 in self.shape:
             return
         node = self._file.node(self._member)

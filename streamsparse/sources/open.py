@@ -30,8 +30,8 @@ from streamsparse.sources.sparse import SparseSource
 
 _ACCEPTED = (
     "a NumPy array, a scipy.sparse matrix or array, a dask array of either, an xarray.DataArray, a "
-    "zarr array, group or store, or a path of a .npy, .npz or .safetensors file, or a path or URL "
-    "of zarr"
+    "zarr array, group or store, an h5py dataset, the path of a .npy, .npz, .safetensors or HDF5 "
+    "file or of a folder of .npy files, or a path or URL of zarr"
 )
 
 # The name of a file, or of a member of one.
@@ -75,7 +75,8 @@ def open_source(obj: Any, *, feature_axis: int | str, missing: str) -> Source:
     if "h5py" in packages:
         # Opened again, by its file: other processes must be able to.
         axis = resolve_axis(feature_axis, None, name=f"{obj.file.filename}:{obj.name}")
-        return open_hdf5(obj.file.filename, obj.name, feature_axis=axis, missing=missing)
+        member = None if obj.name == "/" else obj.name
+        return open_hdf5(obj.file.filename, member, feature_axis=axis, missing=missing)
     if "fsspec" in packages:
         raise UnsupportedInputError(
             f"cannot read a {type(obj).__name__} of fsspec; give the URL of the zarr store, or "

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from numbers import Real
 from typing import Any
 
-from streamsparse.checks import IMPUTATIONS, check_choice
+from streamsparse.checks import IMPUTATIONS, as_float, check_choice
 from streamsparse.errors import ParameterError
 
 
@@ -52,7 +51,8 @@ class Preprocess:
         code = self.missing_value
         if code is None:
             return
-        if isinstance(code, bool) or not isinstance(code, Real) or not math.isfinite(code):
+        number = as_float(code)
+        if number is None or not math.isfinite(number):
             raise ParameterError(
                 f"missing_value must be a finite number, or None for NaN, not {code!r}"
             )
@@ -61,7 +61,11 @@ class Preprocess:
                 f"missing_value={code!r} says which values are missing: say with impute what they "
                 f"become, 'mean' or 'zero'"
             )
-        object.__setattr__(self, "missing_value", float(code))
+        if number != code:
+            raise ParameterError(
+                f"missing_value={code!r} is no number of float64, whose nearest is {number!r}"
+            )
+        object.__setattr__(self, "missing_value", number)
 
     @property
     def is_needed(self) -> bool:

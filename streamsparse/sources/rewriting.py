@@ -152,7 +152,13 @@ def code_of(preprocess: Preprocess, source: Source) -> float:
     if code is None:
         return math.nan
     if dtype.kind == "f":
-        return float(np.asarray(code).astype(dtype))
+        with np.errstate(over="ignore", under="ignore"):
+            rounded = float(np.asarray(code).astype(dtype))
+        if not math.isclose(rounded, code, rel_tol=float(np.finfo(dtype).eps)):
+            raise ParameterError(
+                f"missing_value={code:g} is no value of {source.name}: {dtype} has {rounded:g}"
+            )
+        return rounded
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     if not low <= code <= high or code != int(code):
         raise ParameterError(

@@ -205,12 +205,16 @@ def check_output(
 
     Raises
     ------
-    OutputExistsError : if ``target`` is, contains or lies inside the source; if it exists and
-        ``overwrite`` is False; if it exists and is not a result of ours, whatever ``overwrite``.
+    OutputExistsError : if ``target`` is, contains or lies inside the source; if it lies inside a
+        result, which would then hold what is no part of it; if it exists and ``overwrite`` is
+        False; if it exists and is not a result of ours, whatever ``overwrite``.
     StoreError : if the directory that is to hold it does not exist.
     """
     if source_path is not None:
         _refuse_source(target, source_path)
+    for folder in target.parents:
+        if is_complete(folder):
+            raise OutputExistsError(f"{target} lies inside the result {folder}; write it beside it")
     if os.path.lexists(target):
         if not overwrite:
             raise _exists(target)
@@ -226,7 +230,11 @@ def _exists(target: Path) -> OutputExistsError:
 
 
 def _refuse_source(target: Path, source: Path) -> None:
-    here, there = target.resolve(), source.resolve()
+    try:
+        here, there = target.resolve(), source.resolve()
+    except (OSError, RuntimeError) as error:
+        # Links that lead to themselves.
+        raise StoreError(f"{target} cannot be written: {error}") from error
     for is_clash, relation in (
         (here == there, "is"),
         (here.is_relative_to(there), "lies inside"),

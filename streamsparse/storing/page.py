@@ -6,20 +6,12 @@ from pathlib import Path
 
 from streamsparse.errors import OutputExistsError
 from streamsparse.html import PAGE_START
-from streamsparse.storing.commit import check_output, is_complete, staged
+from streamsparse.storing.commit import check_output, staged
 from streamsparse.storing.files import reporting, write_file
 
 
 def check_page_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse a place for a page where it would destroy something, as ``check_output`` does.
-
-    Raises
-    ------
-    OutputExistsError : also inside a result, which would then hold what is no part of it.
-    """
-    for folder in path.parents:
-        if is_complete(folder):
-            raise OutputExistsError(f"{path} lies inside the result {folder}; write it beside it")
+    """Refuse a place for a page where it would destroy something, as ``check_output`` does."""
     check_output(path, overwrite=overwrite, source_path=None, refuse_foreign=_refuse_foreign)
 
 

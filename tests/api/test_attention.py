@@ -144,3 +144,25 @@ def test_attention__refuses_masks_and_sources_that_do_not_fit(X, pair):
         ss.attention_error((X[:5], X[6:]), pair)
     with pytest.raises(ss.ParameterError, match="beta"):
         ss.attention(pair, beta=0)
+
+
+def test_attention__refuses_what_overflows_instead_of_saying_that_all_is_well(X):
+    Y = X[:, :20].copy()
+    Y[0] *= 1e200
+    with pytest.raises(ss.NonFiniteError, match="squares of Y overflow"):
+        ss.attention_error(X, Y)
+    with pytest.raises(ss.NonFiniteError, match="squares of Y overflow"):
+        ss.attention(Y)
+    with pytest.raises(ss.NonFiniteError, match="logits overflow float64 at beta"):
+        ss.attention(X * 1e3, beta=1e308)
+    with pytest.raises(ss.ParameterError, match="beta must be a positive finite number"):
+        ss.attention(X, beta=10**400)
+
+
+def test_attention__refuses_complex_masks_and_masked_values(X):
+    n = X.shape[0]
+    with pytest.raises(ss.ParameterError, match="of bool or real numbers, not complex128"):
+        ss.attention(X, mask=np.zeros((n, n)) + 1j)
+    hidden = np.ma.masked_array(X, mask=np.arange(X.size).reshape(X.shape) == 3)
+    with pytest.raises(ss.ParameterError, match="Y has masked values, which would count"):
+        ss.attention(hidden)

@@ -235,7 +235,8 @@ def test_attention_bound__is_what_was_measured_only_at_its_beta_and_without_a_ma
     Y = approximations(X)["sketch"]
     certificate = certificate_of(X, Y)
     measured, e = certificate.errors.attention, ss.kernel(Y, certificate=certificate).error.value
-    assert ss.attention_bound(Y, certificate=certificate) == measured
+    # "exact" leaves out rounding of up to 1 %.
+    assert ss.attention_bound(Y, certificate=certificate) == Measure(1.01 * measured.value, "bound")
     for beta, mask in ((1.0, "causal"), (2.0, None)):
         found = ss.attention_bound(Y, beta, mask, certificate=certificate)
         assert found == Measure(2 * math.tanh(beta * e / 2), "bound")
@@ -297,7 +298,8 @@ def test_good_sketch__makes_most_neighbours_certain_and_its_components_narrow(re
     assert (components.upper - components.lower < 0.5 * components.variances).all()
     assert reference.sine_between_spans(X, reduced.Y, 3) <= components.angle.value < 0.5
     assert ss.kernel(reduced, "rbf", gamma=0.5).error.value < 0.5
-    assert ss.attention_bound(reduced) == reduced.certificate.attention_error
+    measured = reduced.certificate.attention_error.value
+    assert ss.attention_bound(reduced).value == measured + 0.01 * measured
     uniform = reduced.certificate.uniform_attention_error.value
     assert ss.attention_bound(reduced, 0.5).value < uniform
 

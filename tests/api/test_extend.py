@@ -263,7 +263,7 @@ def test_remove__warns_where_rounding_hides_every_error():
 
 def test_remove__of_probes_includes_the_rounding_of_what_went():
     rng = np.random.default_rng(1)
-    small, large = rng.standard_normal((300, 400)), 1e6 * rng.standard_normal((300, 300))
+    small, large = rng.standard_normal((300, 400)), 1e5 * rng.standard_normal((300, 300))
     left = result_of(small).append(large, **SMALL).remove(large, 400, **SMALL)
     E = (left.Y @ left.Y.T - small @ small.T) / (small**2).sum(axis=1).max()
     errors = left.certificate.errors
@@ -587,3 +587,43 @@ def test_append__preprocesses_columns_as_the_first_ones_were(tmp_path, n, word, 
         np.testing.assert_allclose(both.transform(X[:5]), both.Y[:5], atol=moved)
     again = both.remove(X[:, 400:], 400)
     np.testing.assert_allclose(again.Y @ again.Y.T, first.Y[:] @ first.Y[:].T, atol=moved)
+
+
+def test_append__refuses_rows_of_other_names():
+    xarray = pytest.importorskip("xarray")
+    X = np.random.default_rng(0).standard_normal((4, 60))
+    names = ["a", "b", "c", "d"]
+
+    def named(values, rows):
+        return xarray.DataArray(values, dims=("cell", "gene"), coords={"cell": rows})
+
+    first = ss.sparsify(named(X[:, :40], names), "sketch", m=8)
+    with pytest.raises(ss.ParameterError, match="row 0 is 'd', not 'a'; reorder them"):
+        first.append(named(X[::-1, 40:], names[::-1]))
+    assert first.append(named(X[:, 40:], names)).certificate.d == 60
+
+
+def test_append__has_no_timeline_and_checks_its_flags(tmp_path):
+    X = np.random.default_rng(0).standard_normal((6, 90))
+    first = ss.sparsify(X[:, :60], "sketch", m=8)
+    assert first.append(X[:, 60:]).timeline == ()
+    with pytest.raises(ss.ParameterError, match="overwrite must be True or False"):
+        first.append(X[:, 60:], out=tmp_path / "y", overwrite="yes")
+    with pytest.raises(ss.ParameterError, match="start must be between"):
+        first.append(X[:, 60:], start=2**53 - 2)
+
+
+def test_output__inside_a_result_is_refused_and_leaves_it_whole(tmp_path):
+    X = np.random.default_rng(0).standard_normal((6, 90))
+    first = ss.sparsify(X[:, :60], "sketch", m=8, out=tmp_path / "y.zarr")
+    inside = tmp_path / "y.zarr" / "more"
+    for write in (
+        lambda: first.append(X[:, 60:], out=inside),
+        lambda: ss.sparsify(X, "exact", out=inside),
+        lambda: first.transform(X[:, :60], out=inside),
+        lambda: first.save(inside),
+        lambda: first.export(inside.with_suffix(".npy")),
+    ):
+        with pytest.raises(ss.OutputExistsError, match="lies inside the result"):
+            write()
+    np.testing.assert_array_equal(ss.load(tmp_path / "y.zarr").Y[:], first.Y[:])

@@ -124,6 +124,15 @@ VALUES = {
         "centring leaves too little of X: .*; subtract from each column",
         given(preprocess="center"),
     ),
+    "squares that vanish": Bad(
+        held(np.full(WIDE, 1e-170)), ss.RoundingError, "vanish in float64: .*; scale X up"
+    ),
+    "a missing value that float16 has not": Bad(
+        held(np.ones(WIDE, np.float16)),
+        ss.ParameterError,
+        "missing_value=1e-09 is no value of array: float16 has 0",
+        given(preprocess=ss.Preprocess(impute="mean", missing_value=1e-9)),
+    ),
     "NaN in the first column": Bad(held(nan_at(0)), NONFINITE, "nan at row 3, column 0"),
     "NaN in the last column": Bad(held(nan_at(199)), NONFINITE, "nan at row 3, column 199"),
     "infinity": Bad(held(nan_at(64, np.inf)), NONFINITE, "inf at row 3, column 64"),

@@ -183,7 +183,6 @@ VALID = {
     "rows of zeros": holding(np.where(np.arange(7)[:, None] % 2, X, 0)),
     "all the same": holding(np.full((7, 90), 4.0)),
     "minus zero": holding(np.where(X == 0, -0.0, X)),
-    "subnormal float64": holding(integers("float64") * 5e-324 * 2**40),
     "F order": holding(np.asfortranarray(X)),
     "strides": holding(strided()),
     "backwards": holding(X[::-1, ::-1]),

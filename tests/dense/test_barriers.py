@@ -106,7 +106,7 @@ def test_report__does_not_hold_where_an_eigenvalue_is_at_a_barrier():
 @pytest.mark.parametrize("kappa", [2, 4])
 def test_theorem__holds_for_every_hard_matrix(kind, kappa):
     X = strategies.hard_matrices(n=12, d=1024)[kind].astype(np.float64)
-    whitener = Whitener.of(X @ X.T, ridge=0.0, rank_tolerance=1e-12 * X.shape[0])
+    whitener = Whitener.of(X @ X.T, ridge=0.0, rank_tolerance=1e-12 * X.shape[0], noise=0.0)
     V, k = whitener.apply(X), whitener.rank
     walk = walk_over(V, kappa)
     assert None not in take(walk, kappa * k)

@@ -81,7 +81,7 @@ def test_measure_sampled__is_the_largest_over_the_sample_only():
     F = Y @ Y.T
     r = float(G.diagonal().max())
     sample = np.array([2, 11, 29])
-    scope = Scope(r=r, beta=1.0, queries=None, rounding=0.01, rounding_of_norm=0.01)
+    scope = Scope(r=r, ridge=r, beta=1.0, queries=None, rounding=0.01, rounding_of_norm=0.01)
     errors = measure_sampled(G_I=G[sample], F_I=F[sample], scope=scope, delta=0.05)
     entry = np.abs(F - G)[sample].max() / r
     assert errors.entry.value == pytest.approx(entry)
@@ -97,7 +97,7 @@ def test_measure_sampled__is_the_largest_over_the_sample_only():
 
 
 def test_measure_sampled__of_no_row_measures_nothing():
-    scope = Scope(r=1.0, beta=1.0, queries=None, rounding=0.0, rounding_of_norm=0.0)
+    scope = Scope(r=1.0, ridge=1.0, beta=1.0, queries=None, rounding=0.0, rounding_of_norm=0.0)
     nothing = np.empty((0, 5))
     assert measure_sampled(G_I=nothing, F_I=nothing, scope=scope, delta=0.01) == Errors()
 

@@ -195,7 +195,7 @@ def test_probe_error__of_zero_rows_has_no_slack_there():
 @pytest.mark.parametrize("kind", ERRORS)
 def test_with_probes__bounds_every_row_and_the_mean_square(kind):
     E, delta = ERRORS[kind], 0.1
-    scope = Scope(r=1.0, beta=1.0, queries=None, rounding=0.0, rounding_of_norm=0.0)
+    scope = Scope(r=1.0, ridge=1.0, beta=1.0, queries=None, rounding=0.0, rounding_of_norm=0.0)
     longest = np.linalg.norm(E, axis=1).max()
     rms = np.sqrt(np.square(E).mean())
     rows = mean = 0
@@ -209,7 +209,7 @@ def test_with_probes__bounds_every_row_and_the_mean_square(kind):
 
 def test_with_probes__is_the_formula_of_theory():
     E, delta = ERRORS["decaying"], 0.01
-    scope = Scope(r=2.0, beta=0.1, queries=None, rounding=0.0, rounding_of_norm=0.0)
+    scope = Scope(r=2.0, ridge=2.0, beta=0.1, queries=None, rounding=0.0, rounding_of_norm=0.0)
     found = probed(E)
     errors = with_probes(Errors(checked_rows=3), found, scope, delta=delta)
     lengths = np.linalg.norm(found.products, axis=1) + found.slack
@@ -228,31 +228,31 @@ def test_with_probes__of_a_pair_bounds_the_rows_that_look():
     # Only row 7 errs; queries are the first five rows.
     E = np.zeros((30, 30))
     E[7] = 1.0
-    scope = Scope(r=1.0, beta=1.0, queries=5, rounding=0.0, rounding_of_norm=0.0)
+    scope = Scope(r=1.0, ridge=1.0, beta=1.0, queries=5, rounding=0.0, rounding_of_norm=0.0)
     found = probed(E)
     errors = with_probes(Errors(), found, scope, delta=0.01)
     assert errors.all_rows_entry.value <= 100 * found.slack.max()
-    everyone = with_probes(Errors(), found, Scope(1.0, 1.0, None, 0.0, 0.0), delta=0.01)
+    everyone = with_probes(Errors(), found, Scope(1.0, 1.0, 1.0, None, 0.0, 0.0), delta=0.01)
     assert everyone.all_rows_entry.value > math.sqrt(30)
 
 
 def test_with_probes__says_nothing_where_it_knows_nothing():
-    scope = Scope(r=0.0, beta=1.0, queries=None, rounding=0.0, rounding_of_norm=0.0)
+    scope = Scope(r=0.0, ridge=0.0, beta=1.0, queries=None, rounding=0.0, rounding_of_norm=0.0)
     found = probed(ERRORS["flat"])
     assert with_probes(Errors(), found, scope, delta=0.01) == Errors()
-    assert with_probes(Errors(), None, Scope(1.0, 1.0, None, 0.0, 0.0), delta=0.01) == Errors()
+    assert with_probes(Errors(), None, Scope(1.0, 1.0, 1.0, None, 0.0, 0.0), delta=0.01) == Errors()
 
 
 def test_with_probes__of_no_error_bounds_by_the_slack_alone():
     found = probed(np.zeros((30, 30)))
-    errors = with_probes(Errors(), found, Scope(1.0, 1.0, None, 0.0, 0.0), delta=0.01)
+    errors = with_probes(Errors(), found, Scope(1.0, 1.0, 1.0, None, 0.0, 0.0), delta=0.01)
     most = found.slack.max() / math.sqrt(chi_square_low(degrees=16, delta=0.01 / 30))
     assert 0 < errors.all_rows_entry.value <= most * (1 + 4 * EPS)
     assert errors.all_rows_attention.value <= 2 * most
 
 
 def test_with_probes__drops_an_attention_bound_that_everything_meets():
-    scope = Scope(r=1.0, beta=1e6, queries=None, rounding=0.0, rounding_of_norm=0.0)
+    scope = Scope(r=1.0, ridge=1.0, beta=1e6, queries=None, rounding=0.0, rounding_of_norm=0.0)
     errors = with_probes(Errors(), probed(ERRORS["flat"]), scope, delta=0.01)
     assert errors.all_rows_attention is None
     assert errors.all_rows_entry is not None

@@ -17,7 +17,7 @@ def gram_of(X):
 
 
 def whitener_of(G, ridge=0.0):
-    return Whitener.of(G, ridge=ridge, rank_tolerance=1e-12 * G.shape[0])
+    return Whitener.of(G, ridge=ridge, rank_tolerance=1e-12 * G.shape[0], noise=0.0)
 
 
 def rounding(G, whitener):

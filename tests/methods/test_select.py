@@ -543,7 +543,7 @@ def test_columns__come_strongest_first_or_as_picked():
 def test_select__refuses_zero_and_strict_without_a_theorem():
     with pytest.raises(ss.ParameterError, match="X is zero"):
         ss.sparsify(np.zeros((3, 40)), "select", m=5)
-    with pytest.raises(ss.ParameterError, match="vanish in float64; scale X up"):
+    with pytest.raises(ss.RoundingError, match=r"vanish in float64.*; scale X up"):
         ss.sparsify(gaussian() * 1e-160, "select", m=50)
     with pytest.raises(ss.ParameterError, match="algorithm='bss'"):
         ss.sparsify(gaussian(), "select", m=50, strict=True)
@@ -573,3 +573,14 @@ def test_select__accepts_columns_by_what_the_certificate_will_say_of_rounding(al
         result = ss.sparsify(X, "select", epsilon=epsilon, target="spectral", algorithm=algorithm)
         assert result.certificate.met
         assert result.certificate.spectral_error.kind == "bound"
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_select__whitens_no_noise_of_float32(algorithm):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 6)) @ rng.standard_normal((6, 3000))
+    narrow = ss.sparsify(X.astype(np.float32), "select", m=100, algorithm=algorithm)
+    wide = ss.sparsify(X, "select", m=100, algorithm=algorithm)
+    assert narrow.selection.rank == wide.selection.rank == 6
+    # That of Y = 0 is 1.
+    assert narrow.certificate.entry_error.value < 0.5

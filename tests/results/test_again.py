@@ -23,6 +23,8 @@ REQUESTS = [
     {"method": "exact"},
     {"method": "exact", "m": 5, "beta": 0.5},
     {"method": "exact", "epsilon": 0.2},
+    {"method": "exact", "preprocess": "standardize"},
+    {"method": "sketch", "m": 64, "preprocess": ss.Preprocess(True, False, "mean", -1.5)},
     {"method": "sketch"},
     {"method": "sketch", "target": "spectral", "s": 2, "seed": 2**64 - 1},
     {"method": "sketch", "m": 64, "seed": 7, "s": 4},

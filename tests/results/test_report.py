@@ -165,3 +165,12 @@ def test_report__of_sparse_columns_and_of_a_pair_parse(X):
     values = scipy.sparse.random_array((12, 3000), density=0.2, rng=np.random.default_rng(0))
     assert sections(ss.sparsify(values.tocsc(), "sample", m=60))["Columns of X in Y"]
     assert "5 queries" in report_page(ss.sparsify_pair(X[:5], X[5:], "exact"))
+
+
+def test_report__of_a_result_that_was_appended_to_names_no_call(tmp_path):
+    X = np.random.default_rng(0).standard_normal((10, 300))
+    both = ss.sparsify(X[:, :200], "sketch", m=32).append(X[:, 200:])
+    both.report(tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "no single call makes it" in text
+    assert "ss.sparsify" not in text
