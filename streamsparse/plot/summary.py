@@ -36,7 +36,8 @@ def certificate(result_or_certificate: Result | Certificate, ax: Axes | None = N
     Parameters
     ----------
     result_or_certificate : a :class:`Result` or its certificate.
-    ax : where to draw; None takes the current axes.
+    ax : where to draw; None takes the current axes. Names and numbers stand to the left of it: a
+        figure with layout="constrained" has room for them.
 
     Returns
     -------

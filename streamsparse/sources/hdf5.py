@@ -21,6 +21,7 @@ from streamsparse.sources.dense import DenseSource
 from streamsparse.sources.digests import digest_of
 from streamsparse.sources.dtypes import block_dtype_of
 from streamsparse.sources.hdf5_file import Hdf5Dataset, Hdf5File
+from streamsparse.sources.hdf5_names import NamedInHdf5
 from streamsparse.sources.reading import within_deadline
 from streamsparse.sources.structure import CHECK_BYTES, check_indptr, check_indptr_ends
 
@@ -92,13 +93,13 @@ def _chosen(file: Hdf5File, member: str | None) -> str:
     )
 
 
-class Hdf5Source(DenseSource):
+class Hdf5Source(NamedInHdf5, DenseSource):
     """A two-dimensional dataset; its unit is a chunk."""
 
     is_stored = True
 
     def __init__(self, file: Hdf5File, node: Any, *, feature_axis: int, missing: str) -> None:
-        self._file, self.feature_axis = file, feature_axis
+        self._file, self._member, self.feature_axis = file, str(node.name), feature_axis
         self._stored = Hdf5Dataset(file, node, missing=missing)
         self.name, self.dtype = self._stored.name, self._stored.dtype
         self.block_dtype = block_dtype_of(self.dtype, self.name)
@@ -128,14 +129,14 @@ class Hdf5Source(DenseSource):
         return DenseBlock(rows, columns, out.T if self._is_transposed else out)
 
 
-class Hdf5SparseSource(CompressedSource):
+class Hdf5SparseSource(NamedInHdf5, CompressedSource):
     """A group in AnnData's encoding: ``data``, ``indices``, ``indptr`` and the shape."""
 
     is_stored = True
 
     def __init__(self, file: Hdf5File, group: Any, *, feature_axis: int, missing: str) -> None:
         self.name = f"{file.path}:{group.name}"
-        self._file = file
+        self._file, self._member = file, str(group.name)
         encoding = group.attrs.get("encoding-type")
         if encoding not in _ENCODINGS or any(key not in group for key in _MEMBERS):
             listed = ", ".join(sorted(group)[:8]) or "nothing"

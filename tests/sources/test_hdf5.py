@@ -12,6 +12,7 @@ from streamsparse.errors import (
     BadStructureError,
     CorruptChunkError,
     MissingChunkError,
+    ParameterError,
     SourceNotFoundError,
     UnsupportedInputError,
 )
@@ -191,3 +192,30 @@ def test_hdf5__any_byte_changed_is_an_error_of_ours_or_another_value(tmp_path):
             source = opened(path)
             source.verify()
             source.read((0, source.shape[0]), (0, source.shape[1]))
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning")
+def test_hdf5__has_the_names_that_anndata_keeps_and_so_does_its_copy(tmp_path):
+    anndata = pytest.importorskip("anndata")
+    pandas = pytest.importorskip("pandas")
+    values = np.random.default_rng(0).standard_normal((5, 40)).astype("f4")
+    genes, cells = [f"gene {k}" for k in range(40)], [f"cell {k}" for k in range(5)]
+    made = anndata.AnnData(
+        sparse.csr_matrix(values),
+        obs=pandas.DataFrame(index=cells),
+        var=pandas.DataFrame(index=genes),
+        layers={"dense": values},
+    )
+    made.write_h5ad(tmp_path / "x.h5ad")
+    made.write_zarr(tmp_path / "x.zarr")
+    for member in ("X", "layers/dense"):
+        source, other = opened(f"{tmp_path}/x.h5ad:{member}"), opened(f"{tmp_path}/x.zarr/{member}")
+        assert source.row_names().tolist() == cells
+        assert source.feature_names(np.array([3, 0])) == ["gene 3", "gene 0"]
+        assert source.feature_digest() == other.feature_digest() is not None
+        assert opened(f"{tmp_path}/x.h5ad:{member}", 0).row_names().tolist() == genes
+    assert ss.convert(tmp_path / "x.h5ad", tmp_path / "c.zarr").row_names().tolist() == cells
+    result = ss.sparsify(tmp_path / "x.h5ad", "sketch", m=8)
+    made[:, ::-1].copy().write_h5ad(tmp_path / "other.h5ad")
+    with pytest.raises(ParameterError, match="have other names, or another order"):
+        result.transform(tmp_path / "other.h5ad")
