@@ -177,9 +177,9 @@ def pca(
     Returns
     -------
     :class:`PrincipalComponents`: ``scores`` (n, k), ``variances`` (eigenvalues of the centred Gram
-        matrix over n - 1) and ``ratios`` (k,); between ``lower`` and ``upper`` lie the variances of X; ``error``: no variance is further from that
-        of X; ``angle``: the largest sine of an angle between the span of these components and that
-        of X.
+        matrix over n - 1) and ``ratios`` (k,); between ``lower`` and ``upper`` lie the variances of
+        X; ``error``: no variance is further from that of X; ``angle``: the largest sine of an angle
+        between the span of these components and that of X.
 
     Raises
     ------
