@@ -28,7 +28,7 @@ from streamsparse.methods.run import run_plan
 from streamsparse.results.missed import warn_if_missed
 from streamsparse.results.result import Result
 from streamsparse.results.saved import reopened, write_rest
-from streamsparse.running.checkpoint import PRECIOUS_SECONDS, Checkpoints
+from streamsparse.running.checkpoint import PRECIOUS_SECONDS, Checkpoints, first_difference
 from streamsparse.running.facts import Facts
 from streamsparse.running.interrupts import Interrupts
 from streamsparse.running.local import Execution, Workers
@@ -245,9 +245,20 @@ class Run:
                 return None
             raise
         if stored.attributes.get("run") != self._identity.key(resume=True):
+            if not overwrite:
+                self._refuse_other(out, Result.from_stored(stored))
             return None
         warn_if_known_by_name(self._source, stacklevel=6)
         return Result.from_stored(stored)
+
+    def _refuse_other(self, out: Path, there: Result) -> None:
+        """Refuse the result of another request: name what differs first, where plans tell."""
+        difference = first_difference(there.plan.identity(), self._plan.identity())
+        if difference is not None:
+            raise OutputExistsError(
+                f"{out} already exists, of another run: {difference}; choose another name, or "
+                f"replace it with overwrite=True (-f)"
+            )
 
 
 def warn_if_known_by_name(source: Source, *, stacklevel: int) -> None:

@@ -418,3 +418,10 @@ def test_resume__takes_the_older_slot_where_the_newer_cannot_be_read(
 
     monkeypatch.setattr(checkpoint, "read_record", failing)
     assert bits(reduce(matrices["dense"], "sketch", out, resume=True)) == expected
+
+
+def test_resume__where_another_result_is_names_what_differs(tmp_path):
+    X = np.random.default_rng(0).standard_normal((6, 200))
+    ss.sparsify(X, "sketch", m=16, out=tmp_path / "y.zarr")
+    with pytest.raises(ss.OutputExistsError, match="another run: it has seed = 0, this one 5"):
+        ss.sparsify(X, "sketch", m=16, seed=5, out=tmp_path / "y.zarr", resume=True)
