@@ -246,6 +246,7 @@ def test_preprocess__makes_Y_of_the_twin_and_measures_it(dtype, kind):
             assert_covers(again, result.Y, truth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REWRITES)
 def test_preprocess__of_many_rows_is_measured_by_probes(kind):
     spec = REWRITES[kind]
@@ -390,6 +391,7 @@ def test_center__certifies_no_less_than_the_truth_of_any_matrix(data, storage, k
     assert_covers(certificate, Y, truth)
 
 
+@pytest.mark.slow
 def test_certify__of_a_plain_Y_takes_preprocess_and_of_a_result_knows_it():
     X = matrix(300, offset=3.0)
     truth = reference.preprocessed(X, center=True)
@@ -588,6 +590,7 @@ def test_preprocess__is_refused_by_methods_that_keep_columns(method):
         ss.plan(np.ones((20, 50)), method, preprocess="center")
 
 
+@pytest.mark.slow
 def test_certify__sees_a_direction_that_Y_lacks_however_large_the_means_were():
     rng = np.random.default_rng(0)
     n, d = 300, 20_000

@@ -190,7 +190,9 @@ def _spectral_bound(
 
 def _stream(job: Job, sample: Array, probes: Array) -> tuple[Array, Array, Array, Array | None]:
     """Return (squared row norms (n,), rows I of G (p, n), G probes (n, q), lengths (n,))."""
-    source, stream, n = job.source, job.plan.stream, job.plan.n
+    # Tasks are sent what they name: never the job, whose progress lies in this process.
+    source, plan, n = job.source, job.plan, job.plan.n
+    stream = plan.stream
     block_dtype = source.block_dtype
     zero, columns = job.execution.zero_nonfinite, job.execution.columns
     held = hold_sample(source, stream, sample, zero=zero, columns=columns)
@@ -199,7 +201,7 @@ def _stream(job: Job, sample: Array, probes: Array) -> tuple[Array, Array, Array
         rows = band[1] - band[0]
         made: dict[str, Accumulator] = {
             "norms": NormsAccumulator(rows=rows),
-            **accumulators_of(job.plan),
+            **accumulators_of(plan),
         }
         if sample.size:
             made["G_I"] = RowsAccumulator(
@@ -207,14 +209,14 @@ def _stream(job: Job, sample: Array, probes: Array) -> tuple[Array, Array, Array
             )
         if probes.shape[1]:
             made["products"] = ProbesAccumulator(
-                probes=probes_for(job.plan, probes), block_dtype=block_dtype
+                probes=probes_for(plan, probes), block_dtype=block_dtype
             )
         return made
 
     norms, G_I, products = np.empty(n), np.empty((sample.size, n)), np.empty((n, 0))
     lengths = None
     for (a, b), summed in run_bands(source, stream, job.execution, accumulators, by_rows=True):
-        found = centre(job.plan, summed, sample)
+        found = centre(plan, summed, sample)
         norms[a:b], lengths = found["norms"], found.get("lengths")
         if sample.size:
             G_I[:, a:b] = found["G_I"].T

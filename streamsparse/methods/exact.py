@@ -31,26 +31,27 @@ def gram_pass(job: Job, *, digest_column: int = 0) -> Known:
 
     ``digest_column``: as which column the first one of X counts in the digest.
     """
-    n, block_dtype = job.source.shape[0], job.source.block_dtype
+    # Tasks are sent what they name: never the job, whose progress lies in this process.
+    plan, n, block_dtype = job.plan, job.source.shape[0], job.source.block_dtype
 
     def accumulators(_: Interval) -> dict[str, Accumulator]:
         return {
             "norms": NormsAccumulator(rows=n),
             "G": GramAccumulator(rows=n, block_dtype=block_dtype),
             "digest": DigestAccumulator(rows=n, first_column=digest_column),
-            **accumulators_of(job.plan),
+            **accumulators_of(plan),
         }
 
-    passed = run_bands(job.source, job.plan.stream, job.execution, accumulators, by_rows=False)
+    passed = run_bands(job.source, plan.stream, job.execution, accumulators, by_rows=False)
     ((_, found),) = passed
-    found = centre(job.plan, found, np.empty(0, np.int64))
+    found = centre(plan, found, np.empty(0, np.int64))
     return Known.of_pass(
         found["G"],
         found["norms"],
         found["digest"],
         None,
-        d=job.plan.d,
-        preprocess=job.plan.preprocess,
+        d=plan.d,
+        preprocess=plan.preprocess,
         block_dtype=block_dtype,
         lengths=found.get("lengths"),
     )

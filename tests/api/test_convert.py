@@ -200,6 +200,7 @@ def test_convert__has_any_chunks_and_the_same_values(tmp_path, monkeypatch, entr
         np.testing.assert_array_equal(dense_of(copy), X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [np.asarray, scipy.sparse.csr_array])
 def test_convert__reads_rows_once_and_writes_columns_within_little_memory(tmp_path, wrap):
     values = (RNG.random((64, 1 << 18)) < 0.2).astype(np.float64)

@@ -561,7 +561,7 @@ def test_result__says_which_columns_are_in_it():
     assert json.dumps(result.known.to_dict())
 
 
-@pytest.mark.parametrize("n", [20, 300])
+@pytest.mark.parametrize("n", [20, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("word", ["center", "standardize"])
 @pytest.mark.parametrize("method", ["sketch", "exact"])
 def test_append__preprocesses_columns_as_the_first_ones_were(tmp_path, n, word, method):

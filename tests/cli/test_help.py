@@ -119,6 +119,7 @@ def as_typed(words):
     return [one for word in typed for one in (PARTS if word == "part-*" else [word])]
 
 
+@pytest.mark.slow
 def test_help__examples_run_as_they_are_written(run, material):
     done = []
     for name in ("plan", "reduce", "certify", "transform", "merge", "info"):

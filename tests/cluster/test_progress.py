@@ -45,6 +45,18 @@ def test_progress__is_shown_by_distributed_in_a_notebook(cluster, shown, monkeyp
     assert shown == []
 
 
+@pytest.mark.parametrize("preprocess", [None, "standardize"])
+def test_progress__is_not_sent_to_workers(cluster, preprocess):
+    x = da.random.default_rng(0).standard_normal((300, 20_000), chunks=(300, 4_000))
+    options = {"preprocess": preprocess, "progress": True}
+    for method in ("exact", "sketch"):
+        result = ss.sparsify(x, method, m=32, **options)
+        for arguments in ({}, {"exact": True}, {"spectral": 1}):
+            ss.certify(x, result, progress=True, **arguments)
+    if preprocess is None:
+        ss.sparsify(x, "sample", m=400, progress=True)
+
+
 def test_progress__does_without_widgets(cluster, shown, monkeypatch):
     def nothing(*_, **__):
         raise ImportError("ipywidgets")
