@@ -40,7 +40,10 @@ DOCSTRING = """What it does.
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reference")
-    done = run_script(ROOT / "scripts" / "reference.py", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        # Annotations of pictures name matplotlib, which wants a place for its cache.
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
+        done = run_script(ROOT / "scripts" / "reference.py", folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return folder

@@ -37,7 +37,7 @@ from streamsparse.sources.preprocess import Preprocess
 from streamsparse.sources.stacked import open_pair
 
 # Who may look where: boolean, additive, or "causal" (row i looks at the columns up to i).
-Mask: TypeAlias = "npt.ArrayLike | Literal['causal'] | None"
+Mask: TypeAlias = npt.ArrayLike | Literal["causal"] | None
 
 _CHUNK_ROWS = 256
 
