@@ -1,6 +1,5 @@
 """HDF5 datasets, and AnnData's sparse groups in them, as h5py and anndata write them."""
 
-import contextlib
 import pickle
 
 import numpy as np
@@ -182,16 +181,20 @@ def test_hdf5__any_byte_changed_is_an_error_of_ours_or_another_value(tmp_path):
     with h5py.File(path, "w") as file:
         values = np.random.default_rng(0).standard_normal((3, 8)).astype("f4")
         file.create_dataset("X", data=values, chunks=(3, 4), fletcher32=True)
-    raw = path.read_bytes()
-    rng = np.random.default_rng(1)
-    for place in [16, 720, 816, 889, 1432, *rng.integers(0, len(raw), 60)]:
+    raw, refused = path.read_bytes(), 0
+    for place in range(0, len(raw), 5):
         damaged = bytearray(raw)
-        damaged[place] ^= 1 << int(rng.integers(8))
-        path.write_bytes(damaged)
-        with contextlib.suppress(ss.StreamSparseError):
-            source = opened(path)
+        damaged[place] ^= 1
+        # A file of its own: HDF5 shares what is open, and would not look at this one again.
+        changed = tmp_path / f"{place}.h5"
+        changed.write_bytes(damaged)
+        try:
+            source = opened(changed)
             source.verify()
             source.read((0, source.shape[0]), (0, source.shape[1]))
+        except ss.StreamSparseError:
+            refused += 1
+    assert refused > 0
 
 
 @pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning")
