@@ -187,3 +187,10 @@ def test_certify__on_dask_says_what_it_says_here(how, tmp_path):
         chunked = dask.array.from_array(X, chunks=(170, 9_000))
         assert ss.certify(chunked, result, **how).errors == expected
         assert ss.certify(tmp_path / "X.zarr", result, runner="dask", **how).errors == expected
+
+
+def test_certify__of_a_result_takes_no_X_of_another_width():
+    X = np.random.default_rng(0).standard_normal((6, 90))
+    result = ss.sparsify(X, "sketch", m=8)
+    with pytest.raises(ss.ParameterError, match=r"is of d = 90 columns, but array has 50"):
+        ss.certify(X[:, :50], result)

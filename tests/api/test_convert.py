@@ -356,3 +356,10 @@ def test_convert__refuses_bad_parameters(tmp_path, monkeypatch, arguments, messa
     with pytest.raises(ss.ParameterError, match=message):
         ss.convert(X, **({"out": "y.zarr"} | arguments))
     assert os.listdir(tmp_path) == []
+
+
+def test_outputs__are_paths_on_this_machine(tmp_path):
+    X = np.ones((2, 30))
+    for write in (lambda: ss.convert(X, "s3://b/x.zarr"), lambda: ss.sparsify(X, out="s3://b/y")):
+        with pytest.raises(ss.ParameterError, match="on this machine, not the URL s3://b"):
+            write()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import reference
 import streamsparse as ss
 from approximations import approximations, certificate_of, matrices
+from streamsparse.api import given as knowledge
 from streamsparse.dense.certificate import Errors, Measure
 from tolerances import most_failures, sum_error_bound
 
@@ -518,3 +519,12 @@ def test_reprs__fit_eighty_columns_and_say_what_is_known(result):
         assert all(len(line) <= 80 for line in repr(value).splitlines())
     assert "certain       not known" in repr(ss.neighbors(reduced.Y, 9))
     assert "of 360" in repr(ss.neighbors(reduced, 9))
+
+
+def test_given__trusts_exact_norms_of_plain_rows_alone():
+    X = np.random.default_rng(0).standard_normal((40, 900)) + 5
+    options = {"epsilon": 0.3, "target": "entries"}
+    plain = ss.sparsify(X, "sketch", **options)
+    centred = ss.sparsify(X, "sketch", preprocess="center", **options)
+    assert knowledge.given(plain, None).shortfall < 1e-6 * plain.certificate.trace
+    assert knowledge.given(centred, None).shortfall == math.inf

@@ -54,3 +54,12 @@ def test_info__counts_the_chunks_of_an_anndata_at_its_X(run, X):
     group = zarr.create_group("a.zarr", attributes={"encoding-type": "anndata"})
     group.create_array("X", data=X, chunks=(6, 125))
     assert "4 of 4 written" in run("info", "a.zarr").stdout
+
+
+def test_convert__of_a_result_refuses_options_of_matrices(tmp_path, run):
+    result = ss.sparsify(np.ones((3, 40)), "sketch", m=8)
+    result.save(tmp_path / "Y.zarr")
+    for option in (("--feature-axis", "0"), ("--missing", "fill")):
+        refused = run("convert", tmp_path / "Y.zarr", tmp_path / "Y.npy", *option)
+        assert refused.exit_code == 2
+        assert "is of matrices, not of results" in refused.stderr

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import streamsparse as ss
 from drivers import facts_of_size as facts
 from drivers import request
 from html_tools import Parsed
@@ -310,3 +312,10 @@ def test_plan__card_has_what_its_lines_have():
         if not line.startswith(" "):
             assert line.split(" ")[0] in text.split("\n")
     assert "1,000 of 1,000 rows computed exactly" in text
+
+
+def test_plan__notes_more_rows_than_columns():
+    tall = " ".join(str(ss.plan(np.ones((50, 4)), "exact")).split())
+    assert "note more rows than columns" in tall
+    assert "feature_axis=0 (--feature-axis 0)" in tall
+    assert "note" not in str(ss.plan(np.ones((4, 50)), "exact"))

@@ -222,3 +222,11 @@ def test_hdf5__has_the_names_that_anndata_keeps_and_so_does_its_copy(tmp_path):
     made[:, ::-1].copy().write_h5ad(tmp_path / "other.h5ad")
     with pytest.raises(ParameterError, match="have other names, or another order"):
         result.transform(tmp_path / "other.h5ad")
+
+
+def test_hdf5__takes_an_open_file_and_suffixes_of_any_case(tmp_path):
+    with h5py.File(tmp_path / "x.H5", "w") as file:
+        file["X"] = np.ones((2, 3))
+    with h5py.File(tmp_path / "x.H5") as file:
+        assert opened(file).shape == (2, 3)
+    assert opened(f"{tmp_path}/x.H5:X").shape == (2, 3)
