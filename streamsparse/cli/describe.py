@@ -134,7 +134,9 @@ def _describe_result(path: str) -> Described:
     result = ss.load(path)
     lines = [_line("result", path), *outcome(result)]
     plan = result.plan
-    ways = [next_line("certify", plan.source, path, *_axis(plan.feature_axis))]
+    # The plan of a result that was added to knows the last columns alone.
+    source = "ALL_COLUMNS" if result.has_changed else plan.source
+    ways = [next_line("certify", source, path, *_axis(plan.feature_axis))]
     if plan.method != "exact":
         line = next_line("transform", path, "NEW_ROWS", "NEW_OUT", *_axis(plan.feature_axis))
         ways.append(f"   or{line.removeprefix('next:')}")

@@ -177,8 +177,7 @@ def _loading(result: Result) -> Iterator[Markup]:
 
 
 def _again(result: Result) -> Iterator[Markup]:
-    portions = () if result.known is None else result.known.portions
-    if len(portions) > 1 or not result.is_whole:
+    if result.has_changed:
         yield element(
             "p",
             "Columns were appended to this result or removed from it; no single call makes it. The "

@@ -97,6 +97,12 @@ class Result:
         """Whether all d columns are in it."""
         return self.intervals == ((0, self.certificate.d),)
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether columns came or went since it was made: the plan is that of the last call."""
+        portions = () if self.known is None else self.known.portions
+        return len(portions) > 1 or not self.is_whole
+
     def _num_queries(self) -> int:
         if self.plan.queries is None:
             raise ParameterError("only sparsify_pair makes queries and keys; this result has Y")

@@ -371,3 +371,10 @@ def test_reduce__refuses_what_preprocess_cannot_mean_in_one_line(run, source):
         assert result.exit_code == 1
         assert text in result.stderr
         assert len(result.stderr.splitlines()) == 1
+
+
+def test_info__of_a_result_that_was_appended_to_asks_for_all_columns(run, tmp_path):
+    X = np.random.default_rng(0).standard_normal((5, 90))
+    ss.sparsify(X[:, :60], "sketch", m=8).append(X[:, 60:]).save(tmp_path / "Y.zarr")
+    shown = run("info", "Y.zarr").stdout
+    assert "next:  streamsparse certify ALL_COLUMNS Y.zarr" in shown
